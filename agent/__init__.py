@@ -1,0 +1,1 @@
+"""Duly: an asynchronous notification and collections agent."""

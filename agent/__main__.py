@@ -1,0 +1,5 @@
+"""`python -m agent` is the command `duly`."""
+
+from agent.entry.cli import main
+
+main()

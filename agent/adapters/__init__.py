@@ -1,0 +1,1 @@
+"""What the process talks to besides its database: queue, ledger, embedded stores."""

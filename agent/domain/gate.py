@@ -1,0 +1,188 @@
+"""The gate: may this notice go out now? Pure, and asked at the moment of sending.
+
+It answers with every rule that fails, strictest effect first (deny > hold > snooze > send). A fact
+that a rule needs and that is missing is a hold: never guess towards sending.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import IntEnum, StrEnum
+
+from agent.domain.calendar import local_date
+from agent.domain.conduct import ConductRule, ContactFacts, Pack, ask, rules_in_force
+from agent.domain.ladder import Action
+from agent.domain.standing import Status
+
+# The dispatch window (15 s) and 5 s more: nothing begins so late that it could leave after closing.
+GUARD = timedelta(seconds=20)
+RECHECK = timedelta(days=1)
+
+
+class Verdict(StrEnum):
+    SEND = "send"
+    SNOOZE = "snooze"
+    CANCEL = "cancel"
+
+
+class Effect(IntEnum):
+    """What a failing rule asks for; the highest wins."""
+
+    SNOOZE = 1
+    HOLD = 2
+    DENY = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Failing:
+    rule: str
+    effect: Effect
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    reason: str
+    until: datetime | None
+    channel: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A contact point as the gate sees it: no address, only what may be done with it."""
+
+    id: int
+    channel: str
+    status: str
+    opted_out: bool
+    consented: bool
+    held: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeFacts:
+    """The facts of one decision, read in the transaction that acts on it."""
+
+    loan: str
+    stage: str
+    action: Action
+    anchor: date
+    due_at: datetime
+    not_after: datetime
+    route: tuple[str, ...]
+    status: Status
+    loan_anchor: date | None
+    contact_ended: bool
+    superseded_at: datetime | None
+    holds: tuple[Hold, ...]
+    pauses: tuple[str, ...]
+    points: tuple[Point, ...]
+    contact: ContactFacts
+    stage_known: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    verdict: Verdict
+    rules: tuple[str, ...]
+    until: datetime | None = None
+    point: Point | None = None
+
+
+def decide(facts: NoticeFacts, packs: Sequence[Pack], now: datetime) -> Decision:
+    """Decide one notice at `now`.
+
+    A snooze that cannot end before `not_after` is a cancellation that says so. A hold with no known
+    end snoozes to `not_after`; whoever lifts it has the notice looked at again at once.
+    """
+    point, failing = _route(facts)
+    failing = [*_standing(facts, now), *_holds(facts, now), *failing]
+    if facts.action is Action.MESSAGE:
+        channel = point.channel if point else (facts.route[0] if facts.route else "sms")
+        failing += _clock(facts, packs, now, channel)
+    if not failing:
+        return Decision(Verdict.SEND, (), None, point)
+    failing.sort(key=lambda item: -item.effect)
+    return _strictest(facts, failing, now)
+
+
+def _strictest(facts: NoticeFacts, failing: Sequence[Failing], now: datetime) -> Decision:
+    rules = tuple(dict.fromkeys(item.rule for item in failing))
+    if failing[0].effect is Effect.DENY:
+        return Decision(Verdict.CANCEL, rules)
+    until = max(item.until or facts.not_after for item in failing)
+    if failing[0].effect is Effect.HOLD:
+        # looked at again while it lasts: facts that lift it may come by a way we did not foresee
+        until = min(until, facts.not_after, now + RECHECK)
+        return Decision(Verdict.SNOOZE, rules, max(until, now + timedelta(seconds=1)))
+    if until >= facts.not_after:
+        return Decision(Verdict.CANCEL, (*rules, "not-after"))
+    return Decision(Verdict.SNOOZE, rules, until)
+
+
+def _standing(facts: NoticeFacts, now: datetime) -> Iterator[Failing]:
+    if facts.status is Status.PAID:
+        yield Failing("paid", Effect.DENY)
+    if facts.status is Status.CLOSED:
+        yield Failing("closed", Effect.DENY)
+    if facts.loan_anchor != facts.anchor and facts.status is Status.OPEN:
+        yield Failing("wrong-anchor", Effect.DENY)
+    if facts.contact_ended:
+        yield Failing("contact-ended", Effect.DENY)
+    if facts.superseded_at is not None and facts.superseded_at <= now:
+        yield Failing("superseded", Effect.DENY)
+    if now >= facts.not_after:
+        yield Failing("not-after", Effect.DENY)
+    if not facts.stage_known:
+        yield Failing("stage-unknown", Effect.DENY)
+
+
+def _holds(facts: NoticeFacts, now: datetime) -> Iterator[Failing]:
+    for hold in facts.holds:
+        if hold.channel is None and (hold.until is None or hold.until > now):
+            yield Failing(f"hold:{hold.reason}", Effect.HOLD, hold.until)
+    for scope in facts.pauses:
+        yield Failing(f"paused:{scope}", Effect.HOLD)
+
+
+def _route(facts: NoticeFacts) -> tuple[Point | None, list[Failing]]:
+    """The first contact point that may be used, along the channels that are still to try."""
+    if facts.action is not Action.MESSAGE:
+        return None, []
+    refusals: list[Failing] = []
+    for channel in facts.route:
+        points = [point for point in facts.points if point.channel == channel]
+        for point in points:
+            refused = _refusal(point)
+            if refused is None:
+                return point, []
+            refusals.append(refused)
+    return None, refusals or [Failing("no-contact-point", Effect.DENY)]
+
+
+def _refusal(point: Point) -> Failing | None:
+    if point.status != "active":
+        return Failing(f"number:{point.status}", Effect.DENY)
+    if point.opted_out:
+        return Failing("opted-out", Effect.DENY)
+    if not point.consented:
+        return Failing("no-consent", Effect.DENY)
+    return Failing("hold:number", Effect.HOLD) if point.held else None
+
+
+def _clock(
+    facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str
+) -> Iterator[Failing]:
+    if not facts.contact.zones:
+        yield Failing("zone-unknown", Effect.HOLD)
+        return
+    answer = ask(_rules(facts, packs, now, channel), facts.contact, now)
+    effect = Effect.SNOOZE if answer.until is not None else Effect.HOLD
+    for rule in answer.failing:
+        yield Failing(rule.id, effect, answer.until)
+
+
+def _rules(
+    facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str
+) -> tuple[ConductRule, ...]:
+    return rules_in_force(packs, local_date(now, facts.contact.zones[0]), channel)

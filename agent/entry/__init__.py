@@ -1,0 +1,1 @@
+"""Command line and processes: parse, call a flow, answer."""

@@ -1,0 +1,1 @@
+"""One story a file: load, decide, persist, hand on."""

@@ -1,0 +1,1 @@
+"""The only SQL: named queries, migrations, and thin functions over them."""

@@ -1,0 +1,189 @@
+-- name: claim_due
+-- Up to N notices whose time has come, locked; others skip them.
+select loan_id, anchor, stage, borrower_id, schedule_version, due_at, not_after, state, route, fence,
+       strandings
+from notice
+where portfolio_id = :portfolio and state in ('waiting', 'awaiting_receipt') and next_at <= :now
+order by next_at
+limit :batch
+for update skip locked;
+
+-- name: lock_for_begin
+-- Lock the people of a batch in order and raise their rev, and read what the gate needs of them.
+with locked as materialized (
+    select id from borrower
+    where portfolio_id = :portfolio and id = any(:ids::bigint[])
+    order by id
+    for update
+)
+update borrower b set rev = b.rev + 1
+from locked l
+where b.portfolio_id = :portfolio and b.id = l.id
+returning b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key;
+
+-- name: lock_numbers
+-- The contact points of these people; their numbers are locked in order and their rev raised.
+with points as materialized (
+    select id, borrower_id, channel, address, address_key, status, consent_source
+    from contact_point
+    where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[])
+), locked as materialized (
+    select channel, address_key from number
+    where portfolio_id = :portfolio
+      and (channel, address_key) in (select channel, address_key from points)
+    order by channel, address_key
+    for update
+), raised as (
+    update number n set rev = n.rev + 1
+    from locked l
+    where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = l.address_key
+    returning n.channel, n.address_key, n.rev
+)
+select p.id, p.borrower_id, p.channel, p.address, p.address_key, p.status, p.consent_source, r.rev,
+       exists (select 1 from suppression s
+               where s.portfolio_id = :portfolio and s.channel = p.channel
+                 and s.address_key = p.address_key and s.lifted_at is null) as opted_out,
+       exists (select 1 from hold h
+               where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel = p.channel
+                 and h.address_key = p.address_key and h.lifted_at is null
+                 and h.from_at <= :now and (h.until_at is null or h.until_at > :now)) as held
+from points p
+join raised r using (channel, address_key)
+order by p.id;
+
+-- name: portfolio_shared
+-- Kill switches: the portfolio's row is held FOR SHARE, so that a pause comes before or after a begin.
+select rev from portfolio where id = :portfolio for share;
+
+-- name: open_pauses
+-- What is paused now, everywhere or in this portfolio.
+select scope, subject from pause
+where portfolio_id in (0, :portfolio) and resumed_at is null;
+
+-- name: loans_for_gate
+-- The facts of the loans in a batch.
+select l.id, l.ref, l.borrower_id, l.currency, l.zone, l.opened_at, l.status, l.anchor, l.paid_minor,
+       l.balance_minor, l.contact_ended_at, i.due_ons, i.amounts
+from loan l
+cross join lateral (
+    select array_agg(due_on) as due_ons, array_agg(amount_minor) as amounts
+    from instalment where portfolio_id = :portfolio and loan_id = l.id
+) i
+where l.portfolio_id = :portfolio and l.id = any(:ids::bigint[]);
+
+-- name: contacts_of
+-- When these people were contacted: each notice once, at its first attempt that was not void.
+select borrower_id, loan_id, anchor, stage, min(begun_at) as at
+from attempt
+where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and begun_at > :since
+  and state not in ('refused', 'absent')
+group by borrower_id, loan_id, anchor, stage;
+
+-- name: holds_of
+-- Holds in force that cover these people or their loans.
+select borrower_id, loan_id, scope, channel, reason, until_at
+from hold
+where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and lifted_at is null
+  and scope <> 'number' and from_at <= :now and (until_at is null or until_at > :now);
+
+-- name: insert_decisions
+-- What the gate answered, every failing rule, and a hash of the facts it looked at.
+insert into decision (portfolio_id, loan_id, anchor, stage, decided_at, verdict, until_at, rules,
+                      facts_hash, packs, person_rev)
+select :portfolio, w.loan_id, w.anchor, w.stage, :now, w.verdict, w.until_at,
+       case when w.rules = '' then '{}'::text[] else string_to_array(w.rules, ',') end,
+       w.facts_hash, :packs, w.person_rev
+from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :verdicts::text[],
+            :untils::timestamptz[], :rules::text[], :hashes::bytea[], :revs::bigint[])
+     as w (loan_id, anchor, stage, verdict, until_at, rules, facts_hash, person_rev);
+
+-- name: begin_attempts
+-- Write down what is about to be sent. A number or a notice with an unsettled attempt gets none now.
+insert into attempt (portfolio_id, token, loan_id, anchor, stage, borrower_id, contact_point_id, channel,
+                     address_key, fence, state, begun_at, deadline_at, person_rev, number_rev,
+                     portfolio_rev, amount_minor, currency, template, body, look_at)
+select :portfolio, w.token, w.loan_id, w.anchor, w.stage, w.borrower_id, w.contact_point_id, w.channel,
+       w.address_key, w.fence, 'begun', :now, :deadline, w.person_rev, w.number_rev,
+       :portfolio_rev, w.amount_minor, w.currency, w.template, w.body, :deadline
+from unnest(:tokens::text[], :loans::bigint[], :anchors::date[], :stages::text[], :borrowers::bigint[],
+            :points::bigint[], :channels::text[], :keys::bytea[], :fences::int[], :person_revs::bigint[],
+            :number_revs::bigint[], :amounts::bigint[], :currencies::text[], :templates::text[],
+            :bodies::bytea[])
+     as w (token, loan_id, anchor, stage, borrower_id, contact_point_id, channel, address_key, fence,
+           person_rev, number_rev, amount_minor, currency, template, body)
+on conflict do nothing
+returning token;
+
+-- name: move_notices
+-- Notices after a decision or a settled attempt; a stale fence changes nothing.
+update notice n
+set state = w.state, next_at = coalesce(w.next_at, n.next_at), route = w.route, fence = w.new_fence,
+    reason = w.reason, strandings = n.strandings + w.stranded,
+    closed_at = case when w.state in ('waiting', 'sending', 'awaiting_receipt') then null
+                     else :now::timestamptz end
+from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :fences::int[], :new_fences::int[],
+            :states::text[], :nexts::timestamptz[], :routes::smallint[], :reasons::text[],
+            :stranded::smallint[])
+     as w (loan_id, anchor, stage, fence, new_fence, state, next_at, route, reason, stranded)
+where n.portfolio_id = :portfolio and n.loan_id = w.loan_id and n.anchor = w.anchor
+  and n.stage = w.stage and n.fence = w.fence and n.closed_at is null
+returning n.loan_id, n.anchor, n.stage, n.strandings;
+
+-- name: settle_attempts
+-- Record answers, guarded by token, fence and state: zero rows is normal, a receipt came first.
+update attempt a
+set state = w.state, provider_id = coalesce(w.provider_id, a.provider_id), code = w.code,
+    settled_at = case when w.state = 'unknown' then null else :now::timestamptz end,
+    look_at = coalesce(w.look_at, a.look_at)
+from unnest(:tokens::text[], :fences::int[], :states::text[], :providers::text[], :codes::text[],
+            :looks::timestamptz[])
+     as w (token, fence, state, provider_id, code, look_at)
+where a.portfolio_id = :portfolio and a.token = w.token and a.fence = w.fence
+  and a.state in ('begun', 'unknown')
+returning a.token;
+
+-- name: begun_tokens
+-- Which of these attempts were committed: an uncertain COMMIT is read back by token.
+select token from attempt where portfolio_id = :portfolio and token = any(:tokens::text[]);
+
+-- name: suppress
+-- A refusal that says "opted out" binds the number, in the transaction that records it.
+with raised as (
+    update number n set rev = n.rev + 1
+    from unnest(:channels::text[], :keys::bytea[]) as w (channel, address_key)
+    where n.portfolio_id = :portfolio and n.channel = w.channel and n.address_key = w.address_key
+    returning n.channel, n.address_key, n.rev
+)
+insert into suppression (portfolio_id, channel, address_key, reason, stored_at, number_rev)
+select :portfolio, r.channel, r.address_key, :reason, :now, r.rev from raised r
+where not exists (select 1 from suppression s
+                  where s.portfolio_id = :portfolio and s.channel = r.channel
+                    and s.address_key = r.address_key and s.lifted_at is null);
+
+-- name: point_status
+-- A permanent refusal marks the contact point, so that nothing goes there again.
+update contact_point set status = :status
+where portfolio_id = :portfolio and id = any(:ids::bigint[]) and status = 'active';
+
+-- name: open_cases
+-- Work for a person; a second case about the same thing is not opened.
+insert into case_item (portfolio_id, kind, subject, loan_id, borrower_id, detail, opened_at, due_at)
+select :portfolio, w.kind, w.subject, w.loan_id, w.borrower_id, w.detail::jsonb, :now,
+       :now::timestamptz + interval '1 day'
+from unnest(:kinds::text[], :subjects::text[], :loans::bigint[], :borrowers::bigint[],
+            :details::text[]) as w (kind, subject, loan_id, borrower_id, detail)
+on conflict do nothing;
+
+-- name: end_contact
+-- The ladder's last word: no automated contact after it.
+update loan l set contact_ended_at = :now, outcome_seq = w.seq
+from unnest(:ids::bigint[], :seqs::int[]) as w (id, seq)
+where l.portfolio_id = :portfolio and l.id = w.id;
+
+-- name: due_portfolios
+-- Lanes with work: portfolios that have a notice due.
+select p.id from portfolio p
+where p.id > 0 and exists (
+    select 1 from notice n where n.portfolio_id = p.id
+      and n.state in ('waiting', 'awaiting_receipt') and n.next_at <= :now)
+order by p.id;

@@ -1,0 +1,180 @@
+-- name: portfolios
+-- Every portfolio by name.
+select id, name, lender, zone, locale, packs from portfolio where id > 0 order by id;
+
+-- name: create_portfolio
+-- A portfolio that an event names for the first time; a concurrent twin is left alone.
+insert into portfolio (name, lender, zone, locale, created_at)
+values (:name, :lender, :zone, :locale, :now)
+on conflict (name) do nothing;
+
+-- name: loans_named
+-- Which portfolios know a loan by these references, and whose loans they are.
+select portfolio_id, ref, id, borrower_id from loan where ref = any(:refs::text[]);
+
+-- name: borrowers_named
+-- Which portfolios know a person by these references.
+select portfolio_id, ref, id from borrower where ref = any(:refs::text[]);
+
+-- name: lock_people
+-- Lock people in one fixed order and raise their rev: what is stored now comes after what was begun.
+with locked as materialized (
+    select b.portfolio_id, b.id
+    from borrower b
+    join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+      on b.portfolio_id = w.portfolio_id and b.id = w.id
+    order by b.portfolio_id, b.id
+    for update of b
+)
+update borrower b set rev = b.rev + 1
+from locked l
+where b.portfolio_id = l.portfolio_id and b.id = l.id
+returning b.portfolio_id, b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key, b.personal;
+
+-- name: known_events
+-- Events already stored, with the hash of their content.
+select e.portfolio_id, e.id, e.sha256, e.state
+from ledger_event e
+join unnest(:portfolios::int[], :ids::text[]) as w (portfolio_id, id)
+  on e.portfolio_id = w.portfolio_id and e.id = w.id;
+
+-- name: parked_events
+-- Rejected events that wait for their loan or their payment to become known.
+select portfolio_id, id, source, type, subject, at, data
+from ledger_event
+where subject = any(:subjects::text[]) and state = 'rejected'
+  and reason in ('unknown-loan', 'unknown-payment')
+  and portfolio_id = any(:portfolios::int[] || 0)
+order by at, id
+for update;
+
+-- name: unpark
+-- Parked events whose turn has come: applied, or rejected for another reason.
+update ledger_event e
+set portfolio_id = w.portfolio_id, state = w.state, reason = w.reason,
+    received_at = w.received_at, step = :step, position = w.position
+from unnest(:old_portfolios::int[], :ids::text[], :portfolios::int[], :states::text[],
+            :reasons::text[], :received::timestamptz[], :positions::int[])
+     as w (old_portfolio_id, id, portfolio_id, state, reason, received_at, position)
+where e.portfolio_id = w.old_portfolio_id and e.id = w.id and e.state = 'rejected';
+
+-- name: loan_facts
+-- Everything a loan's standing is derived from, one row a loan.
+select l.portfolio_id, l.id, l.ref, l.borrower_id, l.currency, l.zone, l.opened_at, l.status, l.anchor,
+       l.balance_minor, l.paid_minor, l.anchor_since, l.bucket, l.next_bucket_at, l.worst_dpd_floor,
+       l.rescheduled_at, l.closed_at, l.close_reason, l.contact_ended_at, l.outcome_seq,
+       i.numbers, i.kinds, i.due_ons, i.amounts, p.refs, p.paid, p.paid_ats, p.known_ats, p.reversed_ats
+from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+join loan l on l.portfolio_id = w.portfolio_id and l.id = w.id
+cross join lateral (
+    select array_agg(number) as numbers, array_agg(kind) as kinds,
+           array_agg(due_on) as due_ons, array_agg(amount_minor) as amounts
+    from instalment where portfolio_id = l.portfolio_id and loan_id = l.id
+) i
+cross join lateral (
+    select array_agg(ref) as refs, array_agg(amount_minor) as paid, array_agg(paid_at) as paid_ats,
+           array_agg(known_at) as known_ats, array_agg(reversed_at) as reversed_ats
+    from payment where portfolio_id = l.portfolio_id and loan_id = l.id
+) p;
+
+-- name: claims
+-- Outcomes that still stand for these loans, in order.
+select o.portfolio_id, o.loan_id, o.seq, o.type, o.occurred_at, o.data ->> 'to' as to_bucket,
+       o.data ->> 'anchor' as anchor
+from outcome o
+join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+  on o.portfolio_id = w.portfolio_id and o.loan_id = w.id
+where o.type <> 'outcome.retracted'
+  and not exists (select 1 from outcome r where r.portfolio_id = o.portfolio_id
+                    and r.loan_id = o.loan_id and r.corrects = o.seq)
+order by o.portfolio_id, o.loan_id, o.seq;
+
+-- name: new_ids
+-- Ids for new rows, taken in one go.
+select nextval(:sequence::text::regclass) from generate_series(1, :count::int);
+
+-- name: next_step
+-- The number of this intake transaction.
+select nextval('intake_step_seq');
+
+-- name: update_loans
+-- Write back the derived columns of loans whose facts changed.
+update loan l
+set zone = w.zone, status = w.status, anchor = w.anchor, anchor_since = w.anchor_since,
+    balance_minor = w.balance_minor, paid_minor = w.paid_minor, bucket = w.bucket,
+    next_bucket_at = w.next_bucket_at, worst_dpd_floor = w.worst_dpd_floor,
+    rescheduled_at = w.rescheduled_at, closed_at = w.closed_at, close_reason = w.close_reason,
+    contact_ended_at = w.contact_ended_at, outcome_seq = w.outcome_seq
+from unnest(:portfolios::int[], :ids::bigint[], :zones::text[], :statuses::text[], :anchors::date[],
+            :sinces::timestamptz[], :balances::bigint[], :paids::bigint[], :buckets::smallint[],
+            :crossings::timestamptz[], :floors::int[], :rescheduled::timestamptz[],
+            :closed::timestamptz[], :reasons::text[], :ended::timestamptz[], :seqs::int[])
+     as w (portfolio_id, id, zone, status, anchor, anchor_since, balance_minor, paid_minor, bucket,
+           next_bucket_at, worst_dpd_floor, rescheduled_at, closed_at, close_reason,
+           contact_ended_at, outcome_seq)
+where l.portfolio_id = w.portfolio_id and l.id = w.id;
+
+-- name: reverse_payments
+-- A reversal voids a payment; the row stays.
+update payment p set reversed_at = w.reversed_at
+from unnest(:portfolios::int[], :loans::bigint[], :refs::text[], :ats::timestamptz[])
+     as w (portfolio_id, loan_id, ref, reversed_at)
+where p.portfolio_id = w.portfolio_id and p.loan_id = w.loan_id and p.ref = w.ref;
+
+-- name: drop_instalments
+-- The old schedule of a rescheduled loan.
+delete from instalment i
+using unnest(:portfolios::int[], :loans::bigint[]) as w (portfolio_id, loan_id)
+where i.portfolio_id = w.portfolio_id and i.loan_id = w.loan_id;
+
+-- name: numbers_locked
+-- Numbers in a fixed order: make the new ones, lock and raise the known ones.
+insert into number as n (portfolio_id, channel, address_key, rev)
+select portfolio_id, channel, address_key, 0
+from unnest(:portfolios::int[], :channels::text[], :keys::bytea[]) as w (portfolio_id, channel, address_key)
+order by portfolio_id, channel, address_key
+on conflict (portfolio_id, channel, address_key) do update set rev = n.rev + 1;
+
+-- name: points_of
+-- Contact points that these people already have.
+select c.portfolio_id, c.borrower_id, c.id, c.channel, c.address_key, c.status
+from contact_point c
+join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+  on c.portfolio_id = w.portfolio_id and c.borrower_id = w.id;
+
+-- name: set_point_status
+-- A contact point that the ledger names again, or no longer names.
+update contact_point c set status = w.status
+from unnest(:portfolios::int[], :ids::bigint[], :statuses::text[]) as w (portfolio_id, id, status)
+where c.portfolio_id = w.portfolio_id and c.id = w.id and c.status in ('active', 'withdrawn');
+
+-- name: update_people
+-- What the ledger newly says of people.
+update borrower b
+set locale = w.locale, region = w.region, zones = string_to_array(w.zones, ','), personal = w.personal,
+    data_key = coalesce(b.data_key, w.data_key), updated_at = w.updated_at
+from unnest(:portfolios::int[], :ids::bigint[], :locales::text[], :regions::text[], :zones::text[],
+            :personals::bytea[], :keys::bytea[], :ats::timestamptz[])
+     as w (portfolio_id, id, locale, region, zones, personal, data_key, updated_at)
+where b.portfolio_id = w.portfolio_id and b.id = w.id;
+
+-- name: move_zone
+-- A person moved: their loans count days in the new zone from now on.
+update loan l set zone = w.zone, anchor_since = w.at
+from unnest(:portfolios::int[], :ids::bigint[], :zones::text[], :ats::timestamptz[])
+     as w (portfolio_id, id, zone, at)
+where l.portfolio_id = w.portfolio_id and l.borrower_id = w.id and l.status = 'open';
+
+-- name: forget_plans
+-- Notices that were only planned and never looked at are planned anew for the new zone.
+delete from notice n
+using unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+where n.portfolio_id = w.portfolio_id and n.borrower_id = w.id and n.state = 'waiting'
+  and n.fence = 0 and n.route = 0
+  and not exists (select 1 from decision d where d.portfolio_id = n.portfolio_id
+                    and d.loan_id = n.loan_id and d.anchor = n.anchor and d.stage = n.stage);
+
+-- name: loans_of
+-- The open loans of a person.
+select portfolio_id, id from loan where portfolio_id = :portfolio and borrower_id = :borrower
+  and status = 'open' order by id;

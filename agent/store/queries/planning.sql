@@ -1,0 +1,64 @@
+-- name: zones_in_use
+-- Zones of loans that can still be planned, found by skipping through the index, not by a scan.
+with recursive z as (
+    (select zone from loan where portfolio_id = :portfolio and status = 'open' and contact_ended_at is null
+     order by zone limit 1)
+    union all
+    select (select l.zone from loan l
+            where l.portfolio_id = :portfolio and l.status = 'open' and l.contact_ended_at is null
+              and l.zone > z.zone
+            order by l.zone limit 1)
+    from z where z.zone is not null
+)
+select zone from z where zone is not null;
+
+-- name: plan_notices
+-- The whole plan of a window in one statement: moments of the ladder meet loans on their anchor.
+-- Regular moments match one anchor; late ones match loans that entered after their stage had passed.
+-- What is planned already, closed ones included, stays as it is.
+with regular as (
+    select * from unnest(:r_zones::text[], :r_stages::text[], :r_anchors::date[],
+                         :r_dues::timestamptz[], :r_ends::timestamptz[])
+         as m (zone, stage, anchor, due_at, not_after)
+), late as (
+    select * from unnest(:l_zones::text[], :l_stages::text[], :l_mins::date[], :l_maxs::date[],
+                         :l_sinces::timestamptz[], :l_dues::timestamptz[], :l_ends::timestamptz[])
+         as m (zone, stage, anchor_min, anchor_max, since_after, due_at, not_after)
+)
+insert into notice (portfolio_id, loan_id, anchor, stage, borrower_id, schedule_version,
+                    due_at, not_after, next_at, planned_at)
+select l.portfolio_id, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
+       m.due_at, m.not_after, m.due_at, :now::timestamptz
+from regular m
+join loan l on l.portfolio_id = :portfolio and l.zone = m.zone and l.anchor = m.anchor
+           and l.status = 'open' and l.contact_ended_at is null
+where l.anchor_since <= m.due_at
+  and (l.held_until is null or l.held_until <= m.due_at)
+union all
+select l.portfolio_id, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
+       m.due_at, m.not_after, m.due_at, :now::timestamptz
+from late m
+join loan l on l.portfolio_id = :portfolio and l.zone = m.zone
+           and l.status = 'open' and l.contact_ended_at is null
+           and l.anchor_since > m.since_after and l.anchor_since <= m.due_at
+           and l.anchor <= m.anchor_max and l.anchor >= m.anchor_min
+where l.held_until is null or l.held_until <= m.due_at
+on conflict (portfolio_id, loan_id, anchor, stage) do nothing;
+
+-- name: last_planned
+-- When the planner last finished a pass for this portfolio.
+select max(slot) from tick_slot where duty = :duty and finished_at is not null;
+
+-- name: next_due
+-- The earliest instant at which an open notice wants to be looked at.
+select min(next_at) from notice
+where portfolio_id = :portfolio and state in ('waiting', 'awaiting_receipt');
+
+-- name: open_notices
+-- How many notices are not closed.
+select count(*) from notice where portfolio_id = :portfolio and closed_at is null;
+
+-- name: plannable_anchors
+-- The span of anchors that can still bring a notice.
+select min(anchor) as first, max(anchor) as last, count(*) as loans
+from loan where portfolio_id = :portfolio and status = 'open' and contact_ended_at is null;

@@ -1,0 +1,42 @@
+-- name: strand_begun
+-- Attempts whose sender never recorded an answer: after the deadline nothing leaves, so they are unknown.
+update attempt set state = 'unknown', look_at = :look_at
+where portfolio_id = :portfolio and state = 'begun' and deadline_at < :now
+returning token;
+
+-- name: unknown_due
+-- Unsettled attempts whose time to be looked up has come.
+select a.token, a.loan_id, a.anchor, a.stage, a.borrower_id, a.contact_point_id, a.channel, a.address_key,
+       a.fence, a.begun_at, a.deadline_at, a.body, a.clear_at, c.address, b.data_key
+from attempt a
+join contact_point c on c.portfolio_id = a.portfolio_id and c.id = a.contact_point_id
+join borrower b on b.portfolio_id = a.portfolio_id and b.id = a.borrower_id
+where a.portfolio_id = :portfolio and a.state = 'unknown' and a.look_at <= :now
+order by a.look_at
+limit :batch
+for update of a skip locked;
+
+-- name: mark_clear
+-- A complete list did not show these: look again a horizon later, or later still.
+update attempt a
+set clear_at = coalesce(a.clear_at, w.clear_at), look_at = w.look_at
+from unnest(:tokens::text[], :clears::timestamptz[], :looks::timestamptz[]) as w (token, clear_at, look_at)
+where a.portfolio_id = :portfolio and a.token = w.token and a.state = 'unknown';
+
+-- name: sending_without_attempt
+-- Notices in sending whose attempt is settled or was never committed: handed back, guarded by fence.
+update notice n set state = 'waiting', next_at = :now
+where n.portfolio_id = :portfolio and n.state = 'sending' and n.next_at < :stale
+  and not exists (select 1 from attempt a
+                  where a.portfolio_id = n.portfolio_id and a.loan_id = n.loan_id
+                    and a.anchor = n.anchor and a.stage = n.stage and a.state in ('begun', 'unknown'))
+returning n.loan_id, n.anchor, n.stage;
+
+-- name: archive_attempts
+-- Settled attempts of the past move to the partitioned archive.
+with moved as (
+    delete from attempt
+    where portfolio_id = :portfolio and begun_at < :before and settled_at < :before
+    returning *
+)
+insert into attempt_archive select * from moved;

@@ -1,0 +1,1 @@
+"""Ladders, conduct packs, calendars and reply grammars, as data."""
