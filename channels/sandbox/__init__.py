@@ -1,0 +1,1 @@
+"""A stand-in phone network: in one process (`channel`) or over HTTP (`server`, `client`)."""
