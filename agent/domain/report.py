@@ -11,7 +11,6 @@ from typing import Any
 from agent.domain.report_contact import DecisionTally, MessageTally, stage_lines
 from agent.domain.report_paths import LoanPaths, OutcomeTally
 from agent.domain.report_tree import (
-    DEFINITIONS,
     Headline,
     InvariantLine,
     NamedCount,
@@ -21,6 +20,7 @@ from agent.domain.report_tree import (
     Speed,
     report_json,
 )
+from agent.domain.report_words import DEFINITIONS
 
 __all__ = ["Report", "ReportBuilder", "report_json"]
 
@@ -56,7 +56,13 @@ class ReportBuilder:
         self._opened[loan] = opened_on
 
     def build(self, run: Record) -> Report:
-        """The report over all records so far and the facts of the run."""
+        """The report over all records so far and the facts of the run.
+
+        `run` may say: file, version, schedule, packs, portfolios, from, until (ISO 8601),
+        virtual_days, loans, borrowers, events, events_applied, events_rejected (reason to count),
+        invariants (id, title, violations), stages (id, grade, offset_days, in ladder order), rules
+        (id to what it means, for the rules of packs), wall_seconds, phases (name to seconds).
+        """
         paths = LoanPaths(self._outcomes.standing(), self._opened)
         invariants = _invariants(run)
         return Report(
@@ -66,9 +72,10 @@ class ReportBuilder:
             stages=self._stages(run, paths),
             weeks=self._messages.weeks(),
             person_weeks=self._messages.person_weeks(),
+            peaks=self._messages.peaks(),
             hours=self._messages.hours(),
             currencies=self._messages.currencies(),
-            decisions=self._decisions.decisions(),
+            decisions=self._decisions.decisions(run.get("rules") or {}),
             visits=paths.visits(),
             rolls=paths.rolls(_as_date(run.get("from")), _as_date(run.get("until"))),
             lateness=paths.lateness(),
@@ -76,23 +83,18 @@ class ReportBuilder:
             outcomes=_by_count(self._outcomes.by_type),
             rejected=_by_count(run.get("events_rejected") or {}),
             invariants=invariants,
-            definitions=DEFINITIONS,
+            definitions=tuple(DEFINITIONS.items()),
             speed=_speed(run, self._messages.total),
         )
 
     def _stages(self, run: Record, paths: LoanPaths) -> tuple[Any, ...]:
-        newest = self._newest_anchors()
+        messages, decisions = self._messages, self._decisions
 
         def settled(loan: str, anchor: str, since: date) -> bool:
-            return paths.settled(loan, anchor, since, newest.get(loan, ""))
+            seen = messages.newest_anchor.get(loan, ""), decisions.newest_anchor.get(loan, "")
+            return max(seen) > anchor or paths.settled(loan, anchor, since)
 
-        return stage_lines(self._messages, self._decisions, run.get("stages") or (), settled)
-
-    def _newest_anchors(self) -> dict[str, str]:
-        newest = dict(self._messages.newest_anchor)
-        for loan, anchor in self._decisions.newest_anchor.items():
-            newest[loan] = max(anchor, newest.get(loan, anchor))
-        return newest
+        return stage_lines(messages, decisions, run.get("stages") or (), settled)
 
     def _headline(self, paths: LoanPaths, invariants: Iterable[InvariantLine]) -> Headline:
         messages = self._messages.total

@@ -4,10 +4,10 @@ Streams of messages and decisions are folded into counts. Memory grows with noti
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from datetime import date, datetime, timedelta
 from decimal import Decimal
-from statistics import median
+from statistics import median_low
 from typing import Any
 
 from agent.domain.report_tree import (
@@ -15,11 +15,13 @@ from agent.domain.report_tree import (
     Decisions,
     HourLine,
     NamedCount,
+    Peaks,
     PersonWeeks,
     RuleLine,
     StageLine,
     WeekLine,
 )
+from agent.domain.report_words import meaning
 
 Record = Mapping[str, Any]
 Notice = tuple[str, str, str]
@@ -27,6 +29,16 @@ Settled = Callable[[str, str, date], bool]
 
 VERDICTS = ("send", "snooze", "cancel")
 WEEK = timedelta(days=7)
+
+
+def _most_within(days: Sequence[int], length: int) -> int:
+    """The most of the sorted day numbers that lie in any `length` days in a row."""
+    most = start = 0
+    for end, day in enumerate(days):
+        while day - days[start] >= length:
+            start += 1
+        most = max(most, end - start + 1)
+    return most
 
 
 def _monday(day: date) -> date:
@@ -42,7 +54,7 @@ class MessageTally:
         self.channels: Counter[str] = Counter()
         self.grades: dict[str, str] = {}
         self.offsets: dict[str, int] = {}
-        self.sent: set[Notice] = set()
+        self.sent: dict[Notice, tuple[str, int]] = {}
         self.last: dict[tuple[str, str], tuple[datetime, str]] = {}
         self.newest_anchor: dict[str, str] = {}
         self.borrowers: set[str] = set()
@@ -68,11 +80,16 @@ class MessageTally:
         self.channels[message["channel"]] += 1
         self.grades[stage] = message["grade"]
         self.offsets[stage] = min(message["dpd"], self.offsets.get(stage, message["dpd"]))
-        self.sent.add((loan, anchor, stage))
+        self._first_day((loan, anchor, stage), message["borrower"], at.date().toordinal())
         self.newest_anchor[loan] = max(anchor, self.newest_anchor.get(loan, anchor))
         known = self.last.get((loan, anchor))
         if known is None or known[0] <= at:
             self.last[loan, anchor] = (at, stage)
+
+    def _first_day(self, notice: Notice, borrower: str, day: int) -> None:
+        known = self.sent.get(notice)
+        if known is None or day < known[1]:
+            self.sent[notice] = (borrower, day)
 
     def _add_time(self, message: Record, at: datetime) -> None:
         monday = _monday(at.date())
@@ -98,6 +115,17 @@ class MessageTally:
         spread = Counter(self._person_weeks.values())
         return tuple(PersonWeeks(n, weeks) for n, weeks in sorted(spread.items()))
 
+    def peaks(self) -> Peaks:
+        """The most notices of one person in a local day, and in any seven local days in a row."""
+        days: defaultdict[str, list[int]] = defaultdict(list)
+        for borrower, day in self.sent.values():
+            days[borrower].append(day)
+        spans = [sorted(held) for held in days.values()]
+        return Peaks(
+            max((_most_within(held, 1) for held in spans), default=0),
+            max((_most_within(held, 7) for held in spans), default=0),
+        )
+
     def hours(self) -> tuple[HourLine, ...]:
         """Local hours from the first that was used to the last that was."""
         used = [hour for hour, _ in self._hours]
@@ -115,7 +143,7 @@ class MessageTally:
                 currency=currency,
                 messages=len(amounts),
                 loans=len(self._currency_loans[currency]),
-                median_amount=median(amounts),
+                median_amount=median_low(amounts),
                 largest_amount=max(amounts),
             )
             for currency, amounts in sorted(self._amounts.items())
@@ -145,17 +173,25 @@ class DecisionTally:
         self.newest_anchor[loan] = max(anchor, self.newest_anchor.get(loan, anchor))
         if verdict != "send":
             for rule in decision["rules"]:
-                self._rules[_rule_name(rule), verdict] += 1
+                self._rules[rule, verdict] += 1
         self._learn_offset(stage, anchor, decision["due_at"])
 
     def _learn_offset(self, stage: str, anchor: str, due_at: str) -> None:
         offset = (date.fromisoformat(due_at[:10]) - date.fromisoformat(anchor)).days
         self.offsets[stage] = min(offset, self.offsets.get(stage, offset))
 
-    def decisions(self) -> Decisions:
-        """By verdict, by the last word on each notice, and by failing rule, most frequent first."""
+    def decisions(self, stated: Mapping[str, str]) -> Decisions:
+        """By verdict, by the last word on each notice, and by failing rule, most frequent first.
+
+        `stated` says what rules of the packs mean, as the packs word it.
+        """
         lines = [
-            RuleLine(rule, self._rules[rule, "snooze"], self._rules[rule, "cancel"])
+            RuleLine(
+                rule,
+                meaning(rule, stated),
+                self._rules[rule, "snooze"],
+                self._rules[rule, "cancel"],
+            )
             for rule in {rule for rule, _ in self._rules}
         ]
         lines.sort(key=lambda line: (-line.snoozed - line.cancelled, line.rule))
@@ -165,12 +201,6 @@ class DecisionTally:
             notices_by_last_verdict=_verdicts(Counter(self.last.values())),
             rules=tuple(lines),
         )
-
-
-def _rule_name(rule: object) -> str:
-    if isinstance(rule, Mapping):
-        return str(rule.get("id") or rule.get("rule") or "unnamed")
-    return str(rule)
 
 
 def _verdicts(counts: Counter[str]) -> tuple[NamedCount, ...]:
@@ -207,12 +237,12 @@ def _in_order(
 class _StageCounts:
     """The notices of each stage, and what became of those that were sent."""
 
-    def __init__(
-        self, messages: MessageTally, decisions: DecisionTally, settled: Settled
-    ) -> None:
+    def __init__(self, messages: MessageTally, decisions: DecisionTally, settled: Settled) -> None:
         self._messages = messages
         self.offsets = {
-            stage: min(tally[stage] for tally in (messages.offsets, decisions.offsets) if stage in tally)
+            stage: min(
+                tally[stage] for tally in (messages.offsets, decisions.offsets) if stage in tally
+            )
             for stage in messages.offsets.keys() | decisions.offsets.keys()
         }
         self._decided = Counter(stage for _, _, stage in decisions.last)

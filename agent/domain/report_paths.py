@@ -4,12 +4,13 @@ A path is the list of (local day, state) at which a loan's state changed; a stat
 `current` or `paid off`. Outcomes that were retracted never happened on a path.
 """
 
-from bisect import bisect_left
+from bisect import bisect_right
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from itertools import pairwise, zip_longest
 from typing import Any
 
 from agent.domain.report_tree import (
@@ -33,6 +34,7 @@ CURED = "account.cured"
 PAID = "account.paid_off"
 CHARGE_OFF = "account.charge_off_recommended"
 RETRACTED = "outcome.retracted"
+FEE = "fee"
 BANDS = (
     ("early", None, -1),
     ("on the day", 0, 0),
@@ -65,7 +67,13 @@ class OutcomeTally:
         kind = outcome["type"]
         self.by_type[kind] += 1
         self._facts[outcome["subject"]].append(
-            _Fact(outcome["sequence"], outcome["id"], kind, outcome["time"], outcome.get("data") or {})
+            _Fact(
+                int(outcome["sequence"]),
+                outcome["id"],
+                kind,
+                outcome["time"],
+                outcome.get("data") or {},
+            )
         )
 
     def standing(self) -> dict[str, list[_Fact]]:
@@ -84,8 +92,8 @@ def _not_retracted(facts: list[_Fact]) -> list[_Fact]:
 
 
 def _corrected(fact: _Fact) -> object:
-    """The sequence or the id of the outcome that a retraction names."""
-    return fact.data.get("corrects", fact.data.get("retracts"))
+    """The id of the outcome that a retraction names, or its number where no id is given."""
+    return fact.data.get("corrects", fact.data.get("corrects_sequence"))
 
 
 def _day(fact: _Fact) -> date:
@@ -96,16 +104,11 @@ def _day(fact: _Fact) -> date:
     return datetime.fromisoformat(fact.time).date()
 
 
-def bucket_label(value: object) -> str:
-    """The name of a bucket as outcomes carry it; index 0 and nothing at all are `current`."""
-    return CURRENT if value in (None, 0, "0", "") else str(value)
-
-
 def bucket_rank(label: str) -> tuple[int, str]:
     """Order of states from `current` by first DPD to `paid off`, unknown names in between."""
     if label in (CURRENT, PAID_OFF):
         return (-1 if label == CURRENT else 10**9, label)
-    digits = label.replace("–", "-").replace("+", "-").partition("-")[0]
+    digits = label.replace("+", "-").partition("-")[0]
     return (int(digits) if digits.isdecimal() else 10**8, label)
 
 
@@ -120,7 +123,8 @@ class LoanPaths:
             for loan in sorted(facts.keys() | opened.keys())
         }
         self.cures = {
-            loan: [_day(fact) for fact in held if fact.kind == CURED] for loan, held in facts.items()
+            loan: [_day(fact) for fact in held if fact.kind == CURED]
+            for loan, held in facts.items()
         }
         self.anchors = {
             loan: max((str(fact.data.get("anchor") or "") for fact in held), default="")
@@ -128,16 +132,20 @@ class LoanPaths:
         }
         self.paid = {loan for loan, path in self._paths.items() if path and path[-1][1] == PAID_OFF}
 
-    def settled(self, loan: str, anchor: str, since: date, newest_anchor: str) -> bool:
-        """Whether the debt of `anchor` was met, or moved on, after a notice of day `since`."""
-        moved = max(newest_anchor, self.anchors.get(loan, "")) > anchor
-        return loan in self.paid or moved or any(day >= since for day in self.cures.get(loan, ()))
+    def settled(self, loan: str, anchor: str, since: date) -> bool:
+        """Whether the debt of `anchor` was met, or moved on, after a message of day `since`.
+
+        An anchor that a reversal moved back to counts as moved on from before.
+        """
+        if loan in self.paid or self.anchors.get(loan, "") > anchor:
+            return True
+        return any(day >= since for day in self.cures.get(loan, ()))
 
     def visits(self) -> tuple[BucketVisits, ...]:
         """How stays in each bucket ended, buckets in order of DPD."""
         ends: defaultdict[str, Counter[str]] = defaultdict(Counter)
         for path in self._paths.values():
-            for here, after in zip(path, [*path[1:], None], strict=True):
+            for here, after in zip_longest(path, path[1:]):
                 ends[here[1]][_end_of(here[1], after)] += 1
         buckets = sorted(ends.keys() - {CURRENT, PAID_OFF}, key=bucket_rank)
         return tuple(_visits(bucket, ends[bucket]) for bucket in buckets)
@@ -163,43 +171,54 @@ class LoanPaths:
             counts.update(_moves(path, ends))
         if not self._opened:
             counts = Counter({move: n for move, n in counts.items() if move[0] != CURRENT})
-        spans = [day.isoformat()[:7] for day in ends[1:]]
-        return Rolls(len(spans), spans[0] if spans else "", spans[-1] if spans else "", _rows(counts))
+        if len(ends) < 2:
+            return Rolls(0, None, None, ())
+        return Rolls(len(ends) - 1, ends[0], ends[-1], _rows(counts))
 
     def lateness(self) -> Lateness:
         """Days late of every instalment of the loans that were paid off, in bands."""
-        conducts = [
-            fact.data.get("conduct") or {}
-            for held in self._facts.values()
+        payoffs = {
+            loan: fact.data
+            for loan, held in self._facts.items()
             for fact in held
             if fact.kind == PAID
-        ]
+        }
+        conducts = [data.get("conduct") or {} for data in payoffs.values()]
         days = [
             part["days_late"]
             for conduct in conducts
-            for part in conduct.get("instalments", conduct.get("installments")) or ()
-            if part.get("days_late") is not None
+            for part in conduct.get("instalments") or ()
+            if part["days_late"] is not None and part.get("kind") != FEE
         ]
         never = sum(1 for conduct in conducts if conduct.get("worst_dpd") == 0)
         return Lateness(len(conducts), never, len(days), _bands(days))
 
     def charge_offs(self) -> ChargeOffs:
-        """Loans recommended for charge-off, with what was due on them in each currency."""
+        """Loans recommended for charge-off, with what was owed on them in each currency."""
         named = {
-            loan: fact for loan, held in self._facts.items() for fact in held if fact.kind == CHARGE_OFF
+            loan: fact
+            for loan, held in self._facts.items()
+            for fact in held
+            if fact.kind == CHARGE_OFF
         }
         amounts: defaultdict[str, list[Decimal]] = defaultdict(list)
         for fact in named.values():
-            if fact.data.get("amount_due") is not None:
-                amounts[str(fact.data.get("currency", ""))].append(Decimal(str(fact.data["amount_due"])))
-        lines = (ChargeOffAmount(name, len(due), sum(due, Decimal())) for name, due in amounts.items())
+            amounts[fact.data["currency"]].append(Decimal(fact.data["balance"]))
+        lines = (
+            ChargeOffAmount(name, len(due), sum(due, Decimal())) for name, due in amounts.items()
+        )
         return ChargeOffs(
-            len(named), len(self.paid & named.keys()), tuple(sorted(lines, key=lambda x: x.currency))
+            len(named),
+            len(self.paid & named.keys()),
+            tuple(sorted(lines, key=lambda x: x.currency)),
         )
 
 
 def _path(facts: Iterable[_Fact], opened: date | None) -> list[tuple[date, str]]:
-    """Changes of state; those of one instant collapse into the last (cured and paid off at once)."""
+    """Changes of state; those of one instant collapse into the last (cured and paid off at once).
+
+    Days never run backwards: a fact told late counts from the day on which the one before it did.
+    """
     steps: list[tuple[str, date, str]] = [] if opened is None else [("", opened, CURRENT)]
     for fact in facts:
         state = _state(fact)
@@ -208,13 +227,14 @@ def _path(facts: Iterable[_Fact], opened: date | None) -> list[tuple[date, str]]
         if steps and steps[-1][0] == fact.time:
             steps.pop()
         if not steps or steps[-1][2] != state:
-            steps.append((fact.time, _day(fact), state))
+            day = max(_day(fact), steps[-1][1]) if steps else _day(fact)
+            steps.append((fact.time, day, state))
     return [(day, state) for _, day, state in steps]
 
 
 def _state(fact: _Fact) -> str | None:
     if fact.kind == BUCKET_CHANGED:
-        return bucket_label(fact.data.get("to"))
+        return str(fact.data["to"])
     return {CURED: CURRENT, PAID: PAID_OFF}.get(fact.kind)
 
 
@@ -241,22 +261,26 @@ def _visits(bucket: str, ends: Counter[str]) -> BucketVisits:
 
 
 def _month_ends(first: date | None, until: date | None) -> list[date]:
-    """Last days of months, from the month end before or on `first` to the last one before `until`."""
+    """The last days of months that lie in [first, until)."""
     ends: list[date] = []
     if first is None or until is None:
         return ends
-    day = first.replace(day=1)
-    while day <= until:
-        ends.append(day - timedelta(days=1))
-        day = (day + timedelta(days=32)).replace(day=1)
+    month = _next_month(first)
+    while month <= until:
+        ends.append(month - timedelta(days=1))
+        month = _next_month(month)
     return ends
+
+
+def _next_month(day: date) -> date:
+    return (day.replace(day=1) + timedelta(days=32)).replace(day=1)
 
 
 def _moves(path: Path, ends: Sequence[date]) -> Iterable[tuple[str, str]]:
     if not path:
         return
     days = [day for day, _ in path]
-    for before, after in zip(ends, ends[1:], strict=False):
+    for before, after in pairwise(ends):
         if before < days[0]:
             continue
         state = path[_index(days, before)][1]
@@ -265,7 +289,7 @@ def _moves(path: Path, ends: Sequence[date]) -> Iterable[tuple[str, str]]:
 
 
 def _index(days: Sequence[date], evening: date) -> int:
-    return bisect_left(days, evening + timedelta(days=1)) - 1
+    return bisect_right(days, evening) - 1
 
 
 def _rows(counts: Counter[tuple[str, str]]) -> tuple[RollRow, ...]:
@@ -274,7 +298,9 @@ def _rows(counts: Counter[tuple[str, str]]) -> tuple[RollRow, ...]:
     for row in states:
         loans = sum(counts[row, column] for column in states)
         if loans:
-            cells = (RollCell(to, counts[row, to], round(counts[row, to] / loans, 4)) for to in states)
+            cells = (
+                RollCell(to, counts[row, to], round(counts[row, to] / loans, 4)) for to in states
+            )
             rows.append(RollRow(row, loans, tuple(cells)))
     return tuple(rows)
 

@@ -84,6 +84,14 @@ class PersonWeeks:
 
 
 @dataclass(frozen=True, slots=True)
+class Peaks:
+    """The most notices that one person got, over all loans and channels: what house caps limit."""
+
+    local_day: int
+    seven_local_days: int
+
+
+@dataclass(frozen=True, slots=True)
 class HourLine:
     """Messages that left within one local hour; seven counts, Monday first."""
 
@@ -103,6 +111,7 @@ class CurrencyLine:
 @dataclass(frozen=True, slots=True)
 class RuleLine:
     rule: str
+    meaning: str
     snoozed: int
     cancelled: int
 
@@ -145,9 +154,11 @@ class RollRow:
 
 @dataclass(frozen=True, slots=True)
 class Rolls:
+    """Moves between the month ends `first` and `last`, `months` steps apart."""
+
     months: int
-    first_month: str
-    last_month: str
+    first: date | None
+    last: date | None
     rows: tuple[RollRow, ...]
 
 
@@ -163,7 +174,7 @@ class Lateness:
 class ChargeOffAmount:
     currency: str
     loans: int
-    amount_due: Decimal
+    balance: Decimal
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,6 +216,7 @@ class Report:
     stages: tuple[StageLine, ...]
     weeks: tuple[WeekLine, ...]
     person_weeks: tuple[PersonWeeks, ...]
+    peaks: Peaks
     hours: tuple[HourLine, ...]
     currencies: tuple[CurrencyLine, ...]
     decisions: Decisions
@@ -219,47 +231,6 @@ class Report:
     speed: Speed
 
 
-DEFINITIONS = (
-    (
-        "notice",
-        "one planned contact, counted once per (loan, anchor, stage); a fallback to another channel"
-        " is a second message of the same notice",
-    ),
-    (
-        "paid_next",
-        "sent notices after which the loan was paid off or its anchor moved on, with no later notice"
-        " of that anchor in between. The last message before a payment need not be its cause",
-    ),
-    (
-        "person_weeks",
-        "weeks (Monday to Sunday, local time) in which a borrower got n messages, over all loans and"
-        " channels; weeks without a message are not counted",
-    ),
-    (
-        "rules",
-        "decisions in which the rule failed; a decision with several failing rules counts for each",
-    ),
-    (
-        "cure_rate",
-        "stays in bucket X that ended current or paid off ÷ stays in bucket X that began (by count)",
-    ),
-    (
-        "roll_rate",
-        "loans in bucket X at the end of a month that are in bucket Y at the end of the next month"
-        " ÷ loans in bucket X at the end of the first (cohort form, by count, all months together)",
-    ),
-    (
-        "lateness",
-        "date an instalment was covered by payments − its due date, over all instalments of loans"
-        " that were paid off",
-    ),
-    (
-        "charge_offs",
-        "loans recommended to the ledger for charge-off, retracted recommendations left out",
-    ),
-)
-
-
 def report_json(report: Report) -> dict[str, Any]:
     """The report as plain JSON values in a stable order; wall-clock figures only under `speed`."""
     plain = _plain(report)
@@ -269,9 +240,7 @@ def report_json(report: Report) -> dict[str, Any]:
 
 def _plain(value: Any) -> Any:
     if is_dataclass(value):
-        return {
-            part.name.rstrip("_"): _plain(getattr(value, part.name)) for part in fields(value)
-        }
+        return {part.name.rstrip("_"): _plain(getattr(value, part.name)) for part in fields(value)}
     match value:
         case tuple():
             return [_plain(item) for item in value]

@@ -1,0 +1,67 @@
+"""Replay report: its words. What a figure counts, and what a rule means to who never saw its id."""
+
+from collections.abc import Mapping
+
+DEFINITIONS = {
+    "notice": "one planned contact, counted once per (loan, anchor, stage); a fallback to another"
+    " channel is a second message of the same notice",
+    "paid_next": "sent notices after which the loan was cured, paid off or its due date moved on, with"
+    " no later message about that due date in between. The last message before a payment need not be"
+    " its cause",
+    "person_weeks": "weeks (Monday to Sunday, local time) in which a borrower got n messages, over all"
+    " loans and channels; weeks without a message are not counted",
+    "peaks": "the most notices one borrower got within a local day and within seven local days in a"
+    " row; a fallback of one notice is not a second one",
+    "rules": "decisions in which the rule failed; a decision with several failing rules counts for each",
+    "median_amount": "the lower median of the amounts asked for, one count a message: an amount that"
+    " was really asked",
+    "cure_rate": "stays in bucket X that ended current or paid off ÷ stays in bucket X that began (by"
+    " count)",
+    "roll_rate": "loans in bucket X at the end of a month that are in bucket Y at the end of the next"
+    " month ÷ loans in bucket X at the end of the first (cohort form, by count, all months together)",
+    "lateness": "date an instalment was covered by payments − its due date, over all instalments of"
+    " loans that were paid off; fees are left out",
+    "charge_offs": "loans recommended to the ledger for charge-off, retracted recommendations left out",
+}
+GATE_RULES = {
+    "paid": "The loan had been paid off",
+    "closed": "The lender had closed the loan",
+    "wrong-anchor": "The due date it was about had moved on: paid, deferred or rescheduled",
+    "contact-ended": "Automated contact about this loan had ended",
+    "superseded": "A later step of the schedule had become due, and only one is sent",
+    "not-after": "It could no longer go out in time to be useful",
+    "stage-unknown": "The schedule no longer has this step",
+    "no-contact-point": "No phone number or device to reach the person on",
+    "opted-out": "The person had opted out",
+    "no-consent": "No recorded consent for this channel",
+    "zone-unknown": "The person's time zone was not known, so neither were the contact hours",
+}
+FAMILIES = {
+    "hold:": "On hold",
+    "paused:": "Sending was paused",
+    "number:": "The number could not be used",
+}
+# Rules of packs have ids of their own; these parts say what kind of rule it is.
+KINDS = (
+    (("window", "hours", "time"), "Outside the hours in which contact is allowed"),
+    (("cap", "day", "week", "7in7", "cooldown"), "The person had been contacted often enough"),
+    (("holiday",), "A holiday on which contact is not wanted"),
+)
+
+
+def meaning(rule: str, stated: Mapping[str, str]) -> str:
+    """What a rule means: as the run states it, as the gate words it, or by the kind its id tells."""
+    known = stated.get(rule) or GATE_RULES.get(rule)
+    if known:
+        return known
+    for prefix, words in FAMILIES.items():
+        if rule.startswith(prefix):
+            return f"{words}: {rule.removeprefix(prefix).replace('_', ' ').replace('-', ' ')}"
+    return _by_kind(rule.lower())
+
+
+def _by_kind(rule: str) -> str:
+    for parts, words in KINDS:
+        if any(part in rule for part in parts):
+            return words
+    return "A rule of the conduct packs"
