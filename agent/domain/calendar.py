@@ -1,0 +1,155 @@
+"""Local dates, local times and business days.
+
+The only place that knows time zones. Everything else speaks in UTC instants and local dates; the
+functions here are called for every loan and every decision, so zones and instants are cached.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta
+from enum import StrEnum
+from functools import lru_cache
+from typing import Any
+from zoneinfo import ZoneInfo
+
+ONE_DAY = timedelta(days=1)
+# Names that a machine may resolve and that are no place: its own zone, leap-second tables.
+_NO_PLACE = ("localtime", "posixrules", "Factory", "posix/", "right/")
+_ZONE_NAME = re.compile(r"[A-Za-z][A-Za-z0-9_+-]*(/[A-Za-z0-9][A-Za-z0-9_+-]*){0,3}")
+_ZONE_NAME_MAX = 64
+
+
+class Shift(StrEnum):
+    """Which day to use when a date is not a business day."""
+
+    NONE = "none"
+    NEXT = "next"
+    PREVIOUS = "previous"
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessCalendar:
+    """The days on which a place does business.
+
+    `weekend` holds ISO weekdays (6 = Saturday); `workdays` are weekend days worked to make up for a
+    holiday. Outside `covers` no holiday is known: there only the weekend counts.
+    """
+
+    name: str
+    weekend: frozenset[int]
+    holidays: frozenset[date]
+    workdays: frozenset[date]
+    covers: tuple[date, date]
+
+    def is_business_day(self, day: date) -> bool:
+        """A holiday never is one, a made-up weekend day is, else the weekday decides."""
+        if day in self.holidays:
+            return False
+        return day in self.workdays or day.isoweekday() not in self.weekend
+
+    def is_covered(self, day: date) -> bool:
+        """Whether the holidays of that day's year are known."""
+        return self.covers[0] <= day <= self.covers[1]
+
+
+def known_zone(name: str) -> bool:
+    """Whether `name` is an IANA zone that we can compute with; safe for any text."""
+    if len(name) > _ZONE_NAME_MAX or name.startswith(_NO_PLACE):
+        return False
+    return _ZONE_NAME.fullmatch(name) is not None and _loads(name)
+
+
+@lru_cache(maxsize=4096)
+def _loads(name: str) -> bool:
+    try:
+        ZoneInfo(name)
+    except (OSError, ValueError):  # absent (ZoneInfoNotFoundError is an OSError), a folder, no zone
+        return False
+    return True
+
+
+@lru_cache(maxsize=1024)
+def _zone(name: str) -> ZoneInfo:
+    return ZoneInfo(name)
+
+
+@lru_cache(maxsize=32768)
+def instant(day: date, clock: time, zone: str) -> datetime:
+    """The instant at which a local clock shows `clock` on `day`.
+
+    A time that a zone skips is the first instant after the gap; one that comes twice is the first.
+    """
+    place = _zone(zone)
+    local = datetime.combine(day, clock, place)
+    before = local.replace(fold=0).utcoffset()
+    after = local.replace(fold=1).utcoffset()
+    assert before is not None
+    assert after is not None
+    wall = datetime.combine(day, clock, UTC)
+    if before >= after:
+        return wall - before
+    return _end_of_gap(wall - after, wall - before, place)
+
+
+def _end_of_gap(early: datetime, late: datetime, place: ZoneInfo) -> datetime:
+    """The transition in (early, late], to the second, found by halving."""
+    offset = late.astimezone(place).utcoffset()
+    low, high = 0, int((late - early).total_seconds())
+    while high - low > 1:
+        middle = (low + high) // 2
+        at = (early + timedelta(seconds=middle)).astimezone(place)
+        low, high = (low, middle) if at.utcoffset() == offset else (middle, high)
+    return (early + timedelta(seconds=high)).replace(microsecond=0)
+
+
+def local_date(at: datetime, zone: str) -> date:
+    """The date on a local calendar at an instant."""
+    return at.astimezone(_zone(zone)).date()
+
+
+def local_time(at: datetime, zone: str) -> time:
+    """What a local clock shows at an instant, without its zone."""
+    return at.astimezone(_zone(zone)).time()
+
+
+def shift(day: date, calendar: BusinessCalendar | None, how: Shift) -> date:
+    """`day`, or the nearest business day on the side that `how` names."""
+    if calendar is None or how is Shift.NONE:
+        return day
+    step = ONE_DAY if how is Shift.NEXT else -ONE_DAY
+    while not calendar.is_business_day(day):
+        day += step
+    return day
+
+
+def shifted_from(day: date, calendar: BusinessCalendar | None, how: Shift) -> tuple[date, ...]:
+    """Every date that `shift` turns into `day`; none if `day` is no business day."""
+    if calendar is None or how is Shift.NONE:
+        return (day,)
+    if not calendar.is_business_day(day):
+        return ()
+    step = -ONE_DAY if how is Shift.NEXT else ONE_DAY
+    sources = [day]
+    while not calendar.is_business_day(sources[-1] + step):
+        sources.append(sources[-1] + step)
+    return tuple(sources)
+
+
+def compile_calendar(raw: Mapping[str, Any]) -> BusinessCalendar | str:
+    """A calendar from its file, or what is wrong with it in one sentence."""
+    try:
+        weekend = frozenset(_WEEKDAYS[day] for day in raw["weekend"])
+        first, last = raw["covers"]
+        holidays, workdays = frozenset(raw["off"]), frozenset(raw.get("weekend_workdays", ()))
+        name = raw["name"]
+    except (KeyError, TypeError, ValueError) as wrong:
+        return f"a calendar needs name, weekend, covers and off as its schema says ({wrong!r})"
+    if not isinstance(name, str) or len(weekend) == len(_WEEKDAYS):
+        return "a calendar needs a name and at least one weekday that is no weekend"
+    if not all(type(day) is date for day in (*holidays, *workdays, first, last)) or first > last:
+        return "off, weekend_workdays and covers are dates (2026-01-01, without quotes), in order"
+    return BusinessCalendar(name, weekend, holidays, workdays, (first, last))
+
+
+_WEEKDAYS = {"mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6, "sun": 7}
