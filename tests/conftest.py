@@ -1,0 +1,72 @@
+"""Fixtures for all tests. Nothing is started before a test asks for it."""
+
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import pytest
+import redis.asyncio as redis
+
+from agent.store.connect import open_pool
+from agent.store.keyring import Keyring
+from tests.support.places import SHARED
+from tests.support.stores import SessionStores
+
+TEST_MASTER_KEY = bytes(range(32))
+
+
+@pytest.fixture(scope="session")
+def stores() -> Iterator[SessionStores]:
+    """The session's PostgreSQL and Valkey, started on first use."""
+    opened = SessionStores()
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def database_url(stores: SessionStores) -> Iterator[str]:
+    """A fresh migrated database."""
+    url = stores.create_database()
+    yield url
+    stores.drop_database(url)
+
+
+@pytest.fixture
+def empty_database_url(stores: SessionStores) -> Iterator[str]:
+    """A fresh database without any table."""
+    url = stores.create_database(migrated=False)
+    yield url
+    stores.drop_database(url)
+
+
+@pytest.fixture
+async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
+    """A pool on a fresh migrated database."""
+    opened = await open_pool(database_url)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def redis_url(stores: SessionStores) -> str:
+    """An empty Valkey."""
+    url = stores.valkey()
+    client = redis.from_url(url)
+    await client.flushall()
+    await client.aclose()
+    return url
+
+
+@pytest.fixture
+def keyring() -> Keyring:
+    """A keyring with a fixed master key."""
+    return Keyring(TEST_MASTER_KEY)
+
+
+@pytest.fixture
+def shared_folder() -> Path:
+    """The folder with the real loans beside the repository; without it the test is skipped."""
+    if not SHARED.is_dir():
+        pytest.skip("needs the folder ../shared with the real loans")
+    return SHARED
