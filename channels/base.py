@@ -17,7 +17,7 @@ PUSH = "push"
 
 
 class Refusal(StrEnum):
-    """Why a provider did not take a message: try later, never again, opted out, or our own mistake."""
+    """Why a provider took nothing: try later, never again, opted out, or our own mistake."""
 
     TRANSIENT = "transient"
     PERMANENT = "permanent"
@@ -64,7 +64,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """May or may not have been sent; settled by a receipt or by the provider's list, never by a retry."""
+    """May or may not have been sent; a receipt or the provider's list settles it, never a retry."""
 
     why: str
 
@@ -125,7 +125,7 @@ _BY_INTERMEDIARIES = frozenset({407, 408, 425, 499})
 
 
 def classify(status: int, body: bytes) -> Answer:
-    """Sort an HTTP answer: 201 with an id is accepted, 429 was not sent, a well-formed 4xx is refused.
+    """Sort an HTTP answer: 201 with an id accepted, 429 not sent, a well-formed 4xx refused.
 
     Everything else, 5xx, 3xx, other 2xx, half answers and foreign bodies, is unknown.
     """

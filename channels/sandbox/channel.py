@@ -19,7 +19,7 @@ from channels.sandbox.network import Lost, SandboxNetwork
 class SandboxChannel:
     """One channel of a `SandboxNetwork`.
 
-    `now` stamps what the network accepts; `monotonic` is compared with the deadline in the same step.
+    `now` stamps what the network accepts; `monotonic` meets the deadline in the same step.
     """
 
     def __init__(
@@ -35,7 +35,7 @@ class SandboxChannel:
         self._monotonic = monotonic
 
     async def send(self, message: Message) -> Answer:
-        """Hand over before the deadline or not at all; an answer later than the deadline is none."""
+        """Hand over before the deadline or not at all; an answer that comes later is none."""
         left = message.deadline - self._monotonic()
         if left <= 0:
             return TOO_LATE

@@ -39,18 +39,18 @@ class Heard:
 
 @dataclass(frozen=True, slots=True)
 class Lost:
-    """Nothing usable comes back to the sender; whether the message was accepted is in the log."""
+    """Nothing usable comes back to the sender, whether or not the message was accepted."""
 
     loss: Loss
-    accepted: Heard | None
 
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """What comes back, and after how many seconds."""
+    """What comes back, after how many seconds, and what was accepted whatever comes back."""
 
     answer: Answer | Lost
     after: float = 0.0
+    heard: Heard | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +84,14 @@ class SandboxNetwork:
         match rule.act:
             case Act.ACCEPT:
                 heard = self._hear(message, at, rule)
-                return Reply(Accepted(heard.provider_id), rule.answer_after)
+                return Reply(Accepted(heard.provider_id), rule.answer_after, heard)
             case Act.REFUSE:
                 return Reply(Refused(rule.code, rule.refusal), rule.answer_after)
             case Act.LOSE_ANSWER:
-                return Reply(Lost(rule.loss, self._hear(message, at, rule)), rule.answer_after)
+                heard = self._hear(message, at, rule)
+                return Reply(Lost(rule.loss), rule.answer_after, heard)
             case Act.DROP:
-                return Reply(Lost(rule.loss, None), rule.answer_after)
+                return Reply(Lost(rule.loss), rule.answer_after)
 
     def receipts(self, until: datetime) -> list[Receipt]:
         """Take the receipts that are due by then, oldest first."""

@@ -53,7 +53,7 @@ class Key(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Catches `share` of the messages that reach it (of one channel, one address prefix) and acts."""
+    """Catches `share` of the messages that reach it (one channel, one prefix) and acts."""
 
     act: Act = Act.ACCEPT
     share: float = 1.0

@@ -1,0 +1,136 @@
+"""The sandbox phone over HTTP: one POST, no retry, no redirect, nothing after the deadline."""
+
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any
+
+import aiohttp
+import orjson
+from aiohttp.abc import AbstractStreamWriter
+from yarl import URL
+
+from channels.base import (
+    NO_CONNECTION,
+    TOO_LATE,
+    Answer,
+    Listed,
+    Listing,
+    Message,
+    Unknown,
+    classify,
+)
+from channels.sandbox.wire import message_body, read_listed
+
+# An answer is waited for until shortly before the deadline, so that recording it fits in too.
+_MARGIN = 0.5
+_CONNECT = 5.0
+_LIST_TIMEOUT = aiohttp.ClientTimeout(total=10)
+_PAGES_MAX = 20
+
+
+class LastStep(aiohttp.BytesPayload):
+    """A body that looks at the deadline in the same step that hands it to the socket.
+
+    aiohttp buffers the headers until the body is written, so that no byte of the request has left
+    before `write_with_length` runs, and nothing awaits between the check below and
+    `transport.write`. What `handed_over` says afterwards is exact: False means not sent.
+    """
+
+    def __init__(self, body: bytes, deadline: float, monotonic: Callable[[], float]) -> None:
+        super().__init__(body, content_type="application/json")
+        self._deadline = deadline
+        self._monotonic = monotonic
+        self._revoked = False
+        self.handed_over = False
+        self.too_late = False
+
+    async def write_with_length(
+        self, writer: AbstractStreamWriter, content_length: int | None
+    ) -> None:
+        """Write, unless the time is over or the sender has already given up."""
+        if self._revoked:
+            raise aiohttp.ClientConnectionError("revoked")
+        if self._monotonic() >= self._deadline:
+            self.too_late = True
+            raise aiohttp.ClientConnectionError("deadline")
+        self.handed_over = True
+        await super().write_with_length(writer, content_length)
+
+    def never_sent(self) -> bool:
+        """True when no byte left, and from now on none can: a body is never written after this."""
+        self._revoked = True
+        return not self.handed_over
+
+
+def open_session(connections: int = 256) -> aiohttp.ClientSession:
+    """The one session of a process: keep-alive shorter than the server's, no cookies, no extras."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=60),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        auto_decompress=False,
+    )
+
+
+class SandboxHttpChannel:
+    """One channel of a sandbox server."""
+
+    def __init__(
+        self,
+        session: aiohttp.ClientSession,
+        base_url: str,
+        channel: str,
+        monotonic: Callable[[], float],
+    ) -> None:
+        self._session = session
+        self.url = URL(base_url)
+        self._messages = self.url / "messages"
+        self._channel = channel
+        self._monotonic = monotonic
+
+    async def send(self, message: Message) -> Answer:
+        """One POST. A failure before its first byte is a refusal, a failure after it unknown."""
+        left = message.deadline - self._monotonic() - _MARGIN
+        if left <= 0:
+            return TOO_LATE
+        payload = LastStep(message_body(message), message.deadline - _MARGIN, self._monotonic)
+        # never rounded up to a whole second: the timeout has to stay below the deadline
+        timeout = aiohttp.ClientTimeout(total=left, connect=min(_CONNECT, left), ceil_threshold=60)
+        try:
+            async with self._session.post(
+                self._messages, data=payload, allow_redirects=False, timeout=timeout
+            ) as response:
+                return classify(response.status, await response.read())
+        except (aiohttp.ClientError, OSError, TimeoutError) as problem:
+            return _after_failure(payload, problem)
+
+    async def listing(self, address: str, since: datetime) -> Listing:
+        """Every page of the list, or an incomplete one: half a list proves no absence."""
+        found: list[Listed] = []
+        query = {"channel": self._channel, "to": address, "since": since.isoformat()}
+        try:
+            for _ in range(_PAGES_MAX):
+                page = await self._page(query)
+                found += [read_listed(one) for one in page["messages"]]
+                if page["next"] is None:
+                    return Listing(bool(page["complete"]), tuple(found))
+                query = query | {"after": page["next"]}
+        except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
+            pass
+        return Listing(False, tuple(found))
+
+    async def _page(self, query: dict[str, str]) -> dict[str, Any]:
+        async with self._session.get(
+            self._messages, params=query, allow_redirects=False, timeout=_LIST_TIMEOUT
+        ) as response:
+            response.raise_for_status()
+            page: dict[str, Any] = orjson.loads(await response.read())
+            return page
+
+
+def _after_failure(payload: LastStep, problem: Exception) -> Answer:
+    if payload.never_sent():
+        return TOO_LATE if payload.too_late else NO_CONNECTION
+    if isinstance(problem, TimeoutError):
+        return Unknown("timeout")
+    return Unknown(type(problem).__name__)
