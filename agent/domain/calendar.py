@@ -82,24 +82,25 @@ def instant(day: date, clock: time, zone: str) -> datetime:
     """
     place = _zone(zone)
     local = datetime.combine(day, clock, place)
-    before = local.replace(fold=0).utcoffset()
-    after = local.replace(fold=1).utcoffset()
-    assert before is not None
-    assert after is not None
+    before, after = _offset(local.replace(fold=0)), _offset(local.replace(fold=1))
     wall = datetime.combine(day, clock, UTC)
     if before >= after:
         return wall - before
     return _end_of_gap(wall - after, wall - before, place)
 
 
+def _offset(local: datetime) -> timedelta:
+    return local.utcoffset() or timedelta(0)
+
+
 def _end_of_gap(early: datetime, late: datetime, place: ZoneInfo) -> datetime:
     """The transition in (early, late], to the second, found by halving."""
-    offset = late.astimezone(place).utcoffset()
+    offset = _offset(late.astimezone(place))
     low, high = 0, int((late - early).total_seconds())
     while high - low > 1:
         middle = (low + high) // 2
         at = (early + timedelta(seconds=middle)).astimezone(place)
-        low, high = (low, middle) if at.utcoffset() == offset else (middle, high)
+        low, high = (low, middle) if _offset(at) == offset else (middle, high)
     return (early + timedelta(seconds=high)).replace(microsecond=0)
 
 
