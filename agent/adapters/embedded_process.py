@@ -7,9 +7,11 @@ import asyncio
 import atexit
 import errno
 import fcntl
+import math
 import os
 import pwd
 import signal
+import stat
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -24,6 +26,7 @@ from agent.adapters import embedded_launch
 POLL = 0.01
 _SOCKET_PATH_BYTES = 100  # macOS allows 104, Linux 108
 _LOG_TAIL = 12
+_LAUNCHER_WORDS = 7
 
 
 class StoreFailed(Exception):
@@ -81,24 +84,27 @@ def spawn(command: Sequence[str], log: Path) -> int:
         (os.POSIX_SPAWN_OPEN, 1, str(log), appending, 0o600),
         (os.POSIX_SPAWN_DUP2, 1, 2),
     ]
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    return os.posix_spawn(command[0], command, environment, file_actions=actions)
+    return os.posix_spawn(command[0], list(command), _environment(), file_actions=actions)
+
+
+def _environment() -> dict[str, str]:
+    """Ours, without what would send PostgreSQL's programs elsewhere."""
+    return {key: value for key, value in os.environ.items() if not key.startswith("PG")}
 
 
 async def run(command: Sequence[str]) -> None:
     """Run a program to its end; raises `StoreFailed` with what it said."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
     process = await asyncio.create_subprocess_exec(
         *command,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
-        env=environment,
+        env=_environment(),
     )
     said, _ = await process.communicate()
     if process.returncode != 0:
-        program = next(part for part in command[7:8])
-        raise StoreFailed(f"{Path(program).name} failed:\n{said.decode(errors='replace').strip()}")
+        program = Path(command[_LAUNCHER_WORDS]).name
+        raise StoreFailed(f"{program} failed:\n{said.decode(errors='replace').strip()}")
 
 
 def is_alive(pid: int) -> bool:
@@ -159,10 +165,20 @@ def socket_folder(folder: Path, account: Account, longest_name: str) -> Path:
         return folder
     uid = os.geteuid() if account is PRESENT else account.uid
     name = f"duly-{uid}-{sha256(os.fsencode(folder)).hexdigest()[:16]}"
-    short = make_folder(Path("/tmp") / name, account)  # noqa: S108 - private, and its owner is checked
-    if short.is_symlink() or short.stat().st_uid != uid or short.stat().st_mode & 0o077:
-        raise StoreFailed(f"{short} is not ours; choose a shorter DULY_DATA_DIR")
-    return short
+    return _private_folder(Path("/tmp") / name, uid, account)  # noqa: S108 - made or found to be ours
+
+
+def _private_folder(folder: Path, uid: int, account: Account) -> Path:
+    """Make it, or trust it only if nobody else can have put it there."""
+    try:
+        folder.mkdir(mode=0o700)
+    except FileExistsError:
+        status = folder.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != uid or status.st_mode & 0o077:
+            raise StoreFailed(f"{folder} is not ours; choose a shorter DULY_DATA_DIR") from None
+    else:
+        os.chown(folder, account.uid, account.gid)
+    return folder
 
 
 def log_tail(log: Path) -> str:
@@ -201,8 +217,7 @@ def _lock(file: IO[str], kind: int) -> bool:
 @asynccontextmanager
 async def _one_at_a_time(path: Path) -> AsyncIterator[None]:
     with path.open("a", encoding="ascii") as file:
-        while not _lock(file, fcntl.LOCK_EX):
-            await asyncio.sleep(POLL)
+        await until(lambda: _lock(file, fcntl.LOCK_EX), math.inf)
         yield
 
 
