@@ -36,6 +36,24 @@ GATE_RULES = {
     "no-consent": "No recorded consent for this channel",
     "zone-unknown": "The person's time zone was not known, so neither were the contact hours",
 }
+OUTCOMES = {
+    "account.bucket_changed": "Moved to another bucket",
+    "account.cured": "Arrears ended, loan current again",
+    "account.paid_off": "Paid off",
+    "account.delinquent": "Reported as delinquent",
+    "account.charge_off_recommended": "Charge-off recommended",
+    "promise.made": "Promise made",
+    "promise.kept": "Promise kept",
+    "promise.broken": "Promise broken",
+    "deferral.requested": "Deferral requested",
+    "deferral.granted": "Deferral granted",
+    "deferral.declined": "Deferral declined",
+    "deferral.ended": "Deferral ended",
+    "dispute.raised": "Dispute raised",
+    "dispute.resolved": "Dispute resolved",
+    "hardship.flagged": "Hardship flagged",
+    "outcome.retracted": "An earlier outcome taken back",
+}
 FAMILIES = {
     "hold:": "On hold",
     "paused:": "Sending was paused",
