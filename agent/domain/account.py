@@ -91,7 +91,11 @@ def reaches_back(event: Event, known_at: datetime) -> bool:
 
 
 def apply(
-    loan: Loan | None, events: Sequence[Event], known_at: datetime, buckets: tuple[int, ...]
+    loan: Loan | None,
+    events: Sequence[Event],
+    known_at: datetime,
+    buckets: tuple[int, ...],
+    zone: str = "UTC",
 ) -> Applied:
     """Apply the events that became known at one instant, in order of their time.
 
@@ -103,7 +107,7 @@ def apply(
         loan = _schedule_crossing(
             _tell(loan, tuple(pass_time(loan, known_at, buckets)), told), buckets
         )
-    facts, currency, refusals = _fold(loan, events)
+    facts, currency, refusals = _fold(loan, events, zone)
     if facts is None or currency is None:
         return Applied(loan, tuple(told), tuple(refusals))
     if loan is None:
@@ -199,13 +203,13 @@ def claim_of(seq: int, outcome: Outcome) -> Claim:
 
 
 def _fold(
-    loan: Loan | None, events: Sequence[Event]
+    loan: Loan | None, events: Sequence[Event], zone: str
 ) -> tuple[LoanFacts | None, str | None, list[tuple[Event, Rejected]]]:
     facts = loan.facts if loan else None
     currency = loan.currency if loan else None
     refusals = []
     for event in events:
-        result = _apply_one(facts, currency, event)
+        result = _apply_one(facts, currency, event, zone)
         if isinstance(result, Rejected):
             refusals.append((event, result))
         else:
@@ -217,11 +221,11 @@ def _fold(
 
 
 def _apply_one(
-    facts: LoanFacts | None, currency: str | None, event: Event
+    facts: LoanFacts | None, currency: str | None, event: Event, zone: str
 ) -> LoanFacts | Rejected:
     fact = event.fact
     if isinstance(fact, Opened):
-        return Rejected(Reason.LOAN_EXISTS, "subject") if facts else _open(event, fact)
+        return Rejected(Reason.LOAN_EXISTS, "subject") if facts else _open(event, fact, zone)
     if facts is None or currency is None:
         return Rejected(Reason.UNKNOWN_LOAN, "subject")
     match fact:
@@ -239,8 +243,9 @@ def _apply_one(
             return Rejected(Reason.UNKNOWN_TYPE, "type")
 
 
-def _open(event: Event, fact: Opened) -> LoanFacts:
-    zone = fact.person.zones[0] if fact.person.zones else "UTC"
+def _open(event: Event, fact: Opened, home: str) -> LoanFacts:
+    """A loan counts its days where its person lives, else where its portfolio is at home."""
+    zone = fact.person.zones[0] if fact.person.zones else home
     return LoanFacts(zone, event.at, in_order(map(_instalment, fact.parts)))
 
 

@@ -39,6 +39,15 @@ create table schedule_version (
 );
 comment on column schedule_version.source is 'The TOML text as its author wrote it; compiled on load.';
 
+create table plan_mark (
+    portfolio_id integer not null references portfolio (id),
+    schedule_version integer not null,
+    planned_at timestamptz not null,
+    planned_through timestamptz not null,
+    primary key (portfolio_id)
+);
+comment on table plan_mark is 'How far planning has come: what lies before it is only planned again for loans that changed.';
+
 create table borrower (
     portfolio_id integer not null references portfolio (id),
     id bigint not null,
@@ -328,16 +337,18 @@ create table attempt (
     primary key (portfolio_id, token),
     check (deadline_at > begun_at),
     check ((state in ('begun', 'unknown')) = (settled_at is null))
-);
+) with (fillfactor = 70);
 comment on table attempt is 'One try through one channel. Recent ones only: settled rows move to attempt_archive.';
 comment on column attempt.clear_at is 'When a complete provider list first showed nothing; absence needs two, a horizon apart.';
+-- Open means settled_at is null, not a list of states: no index mentions the state, so a receipt that
+-- raises it touches no index (a heap-only update).
 create unique index attempt_open_notice on attempt (portfolio_id, loan_id, anchor, stage)
-    where state in ('begun', 'unknown');
+    where settled_at is null;
 create unique index attempt_open_number on attempt (portfolio_id, channel, address_key)
-    where state in ('begun', 'unknown');
+    where settled_at is null;
 create index attempt_of_person on attempt (portfolio_id, borrower_id, begun_at);
 create index attempt_by_provider on attempt (portfolio_id, channel, provider_id);
-create index attempt_unsettled on attempt (look_at) where state in ('begun', 'unknown');
+create index attempt_unsettled on attempt (portfolio_id, look_at) where settled_at is null;
 
 create table attempt_archive (like attempt including comments, primary key (portfolio_id, begun_at, token))
     partition by range (begun_at);
@@ -366,6 +377,8 @@ create table outcome (
     occurred_at timestamptz not null,
     recorded_at timestamptz not null,
     data jsonb not null,
+    -- the bucket this outcome announced, by index; null if it announced none
+    bucket smallint,
     corrects integer,
     tries integer not null default 0,
     next_try_at timestamptz not null,
@@ -409,3 +422,20 @@ create table tick_slot (
     primary key (duty, slot)
 );
 comment on table tick_slot is 'A background duty claims its slot here, so that two schedulers do no harm.';
+
+create function make_month_partition(parent text, month date) returns boolean
+language plpgsql as $$
+declare
+    child text := format('%s_%s', parent, to_char(month, 'YYYY_MM'));
+begin
+    if to_regclass(child) is not null then
+        return false;
+    end if;
+    execute format('create table %I partition of %I for values from (%L) to (%L)',
+                   child, parent, month, (month + interval '1 month')::date);
+    return true;
+exception when check_violation then
+    -- rows of that month lie in the default partition already: they are found there, only less tidily
+    return false;
+end $$;
+comment on function make_month_partition is 'Time partition of one month; true if it was made now. Bounds are UTC midnights.';

@@ -1,12 +1,35 @@
 -- name: portfolios
--- Every portfolio by name.
-select id, name, lender, zone, locale, packs from portfolio where id > 0 order by id;
+-- Every portfolio with the schedule version in force at an instant.
+select p.id, p.name, p.lender, p.zone, p.locale, p.packs, v.version, v.source
+from portfolio p
+join lateral (
+    select version, source from schedule_version
+    where portfolio_id = p.id and active_from <= :now
+    order by version desc limit 1
+) v on true
+where p.id > 0
+order by p.id;
 
 -- name: create_portfolio
 -- A portfolio that an event names for the first time; a concurrent twin is left alone.
-insert into portfolio (name, lender, zone, locale, created_at)
-values (:name, :lender, :zone, :locale, :now)
+insert into portfolio (name, lender, zone, locale, packs, created_at)
+values (:name, :lender, :zone, :locale, :packs, :now)
 on conflict (name) do nothing;
+
+-- name: first_schedule
+-- Version 1 of a new portfolio's schedule; it was always in force.
+insert into schedule_version (portfolio_id, version, name, source, sha256, active_from, author, reason)
+select id, 1, :schedule, :source, :sha256, '-infinity', 'duly', 'shipped with Duly'
+from portfolio where name = :name
+on conflict do nothing;
+
+-- name: keep_lines
+-- Lines that are no events: kept once, encrypted, with the reason.
+insert into rejected_line (portfolio_id, sha256, origin, line, reason, body, received_at)
+select 0, w.sha256, :origin, w.line, w.reason, w.body, :now
+from unnest(:hashes::bytea[], :lines::bigint[], :reasons::text[], :bodies::bytea[])
+     as w (sha256, line, reason, body)
+on conflict do nothing;
 
 -- name: loans_named
 -- Which portfolios know a loan by these references, and whose loans they are.
@@ -79,7 +102,7 @@ cross join lateral (
 
 -- name: claims
 -- Outcomes that still stand for these loans, in order.
-select o.portfolio_id, o.loan_id, o.seq, o.type, o.occurred_at, o.data ->> 'to' as to_bucket,
+select o.portfolio_id, o.loan_id, o.seq, o.type, o.occurred_at, o.bucket as to_index,
        o.data ->> 'anchor' as anchor
 from outcome o
 join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
@@ -167,14 +190,25 @@ where l.portfolio_id = w.portfolio_id and l.borrower_id = w.id and l.status = 'o
 
 -- name: forget_plans
 -- Notices that were only planned and never looked at are planned anew for the new zone.
+-- One that a begin has locked is left to it: the begin reads the new zone once it has locked the person.
 delete from notice n
-using unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
-where n.portfolio_id = w.portfolio_id and n.borrower_id = w.id and n.state = 'waiting'
-  and n.fence = 0 and n.route = 0
-  and not exists (select 1 from decision d where d.portfolio_id = n.portfolio_id
-                    and d.loan_id = n.loan_id and d.anchor = n.anchor and d.stage = n.stage);
+using (
+    select n.portfolio_id, n.loan_id, n.anchor, n.stage
+    from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+    join loan l on l.portfolio_id = w.portfolio_id and l.borrower_id = w.id
+    join notice n on n.portfolio_id = l.portfolio_id and n.loan_id = l.id
+    where n.state = 'waiting' and n.fence = 0 and n.route = 0
+      and not exists (select 1 from decision d where d.portfolio_id = n.portfolio_id
+                        and d.loan_id = n.loan_id and d.anchor = n.anchor and d.stage = n.stage)
+    for update of n skip locked
+) gone
+where n.portfolio_id = gone.portfolio_id and n.loan_id = gone.loan_id and n.anchor = gone.anchor
+  and n.stage = gone.stage;
 
--- name: loans_of
--- The open loans of a person.
-select portfolio_id, id from loan where portfolio_id = :portfolio and borrower_id = :borrower
-  and status = 'open' order by id;
+-- name: open_loans_of
+-- The open loans of these people.
+select l.portfolio_id, l.id, l.ref from loan l
+join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+  on l.portfolio_id = w.portfolio_id and l.borrower_id = w.id
+where l.status = 'open'
+order by l.portfolio_id, l.id;

@@ -1,0 +1,75 @@
+"""The only place that reads a clock or draws randomness.
+
+Everything else gets instants, tokens and jitter from here as arguments, which is what lets replay,
+preview and simulation run the production code.
+"""
+
+import os
+import random
+import time
+from datetime import UTC, datetime, timedelta
+from typing import Protocol
+
+_PREFIX_BYTES = 6
+_TOKEN_BYTES = 16
+
+
+class Clock(Protocol):
+    """What a process believes the time to be."""
+
+    def now(self) -> datetime:
+        """The instant, aware, UTC."""
+
+    def monotonic(self) -> float:
+        """Seconds that never run backwards; only differences mean anything."""
+
+
+class SystemClock:
+    """The machine's own clocks."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+class VirtualClock:
+    """A clock that stands still until it is told to move on."""
+
+    def __init__(self, start: datetime) -> None:
+        self._now = start.astimezone(UTC)
+        self._start = self._now
+
+    def now(self) -> datetime:
+        return self._now
+
+    def monotonic(self) -> float:
+        return (self._now - self._start) / timedelta(seconds=1)
+
+    def advance_to(self, at: datetime) -> None:
+        """Move on to `at`; raises `ValueError` rather than run backwards."""
+        if at < self._now:
+            raise ValueError(f"the clock stands at {self._now}, it cannot go back to {at}")
+        self._now = at.astimezone(UTC)
+
+
+def seconds() -> float:
+    """For measuring how long our own work took; never for a business rule."""
+    return time.perf_counter()
+
+
+def random_bytes(count: int) -> bytes:
+    """Unpredictable bytes for keys and nonces."""
+    return os.urandom(count)
+
+
+def new_token(now: datetime) -> str:
+    """A token of 32 hex characters that nobody can guess and that sorts by time, which keeps its index small."""
+    millis = int(now.timestamp() * 1000).to_bytes(_PREFIX_BYTES, "big")
+    return (millis + os.urandom(_TOKEN_BYTES - _PREFIX_BYTES)).hex()
+
+
+def jitter(low: float, high: float) -> float:
+    """A factor or delay that keeps many processes from acting in step."""
+    return random.uniform(low, high)

@@ -1,0 +1,262 @@
+"""Ledger events become stored facts: read, route, lock, load, apply (domain), persist.
+
+One transaction a batch. What does not fit is kept with its reason and stops nothing else.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import asyncpg
+import orjson
+
+from agent.domain.event import Event, Opened, Reason, Rejected
+from agent.flows.intake_loans import apply_loans
+from agent.flows.intake_people import People, hold_new_loans, store_flags, store_people
+from agent.flows.portfolios import Founding, ensure_portfolios
+from agent.flows.reading import Read, Unread, read_lines
+from agent.flows.routing import (
+    PARKED,
+    Item,
+    drop_known,
+    find_places,
+    in_order,
+    person_ref,
+    place,
+    wake_parked,
+)
+from agent.store.intake import EventRow, insert_events
+from agent.store.keyring import Keyring, event_place, line_place, seal
+from agent.store.sql import Connection, execute, fetch_value
+
+BATCH = 2_000
+TRIES = 3
+_AGAIN = (
+    asyncpg.UniqueViolationError,
+    asyncpg.DeadlockDetectedError,
+    asyncpg.SerializationError,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """A line that was not applied; the detail names a field, never its content."""
+
+    line: int
+    reason: Reason
+    detail: str
+    event_id: str | None = None
+
+
+@dataclass(slots=True)
+class Taken:
+    """What became of a batch."""
+
+    applied: int = 0
+    duplicates: int = 0
+    rejected: Counter[str] = field(default_factory=Counter)
+    unparked: int = 0
+    outcomes: int = 0
+    problems: list[Problem] = field(default_factory=list)
+
+    def add(self, other: "Taken") -> None:
+        """Fold another batch's counts in."""
+        self.applied += other.applied
+        self.duplicates += other.duplicates
+        self.rejected += other.rejected
+        self.unparked += other.unparked
+        self.outcomes += other.outcomes
+        self.problems += other.problems
+
+    def refuse(self, line: int, rejected: Rejected, event_id: str | None = None) -> None:
+        """Count one line that was kept with a reason."""
+        self.rejected[rejected.reason] += 1
+        self.problems.append(Problem(line, rejected.reason, rejected.detail, event_id))
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What intake works with.
+
+    Live intake learns of a fact now; with `at_event_time` (replay) it learned of it as it happened.
+    """
+
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    keyring: Keyring
+    origin: str
+    schedule: str
+    default_portfolio: str = "default"
+    lender: str | None = None
+    packs: tuple[str, ...] = ("house",)
+    at_event_time: bool = False
+
+
+async def take(desk: Desk, lines: Iterable[tuple[int, bytes]], now: datetime) -> Taken:
+    """Take numbered lines of CloudEvents, in batches; the same event twice is a no-op."""
+    reads, unreads = read_lines(lines)
+    total = Taken()
+    for start in range(0, max(len(reads), 1), BATCH):
+        batch = reads[start : start + BATCH]
+        total.add(await take_batch(desk, batch, unreads if start == 0 else (), now))
+    return total
+
+
+async def take_batch(
+    desk: Desk, reads: Sequence[Read], unreads: Sequence[Unread], now: datetime
+) -> Taken:
+    """Store and apply one batch in one transaction.
+
+    A collision with a concurrent intake (the same new person in both) is settled by doing it again.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return await _transact(desk, reads, unreads, now)
+        except _AGAIN:
+            continue
+    return await _transact(desk, reads, unreads, now)
+
+
+async def _transact(
+    desk: Desk, reads: Sequence[Read], unreads: Sequence[Unread], now: datetime
+) -> Taken:
+    async with desk.pool.acquire() as conn, conn.transaction():
+        taken = Taken()
+        if unreads:
+            await _keep_lines(conn, desk, unreads, now, taken)
+        if reads:
+            await _store(conn, desk, reads, now, taken)
+        return taken
+
+
+async def _keep_lines(
+    conn: Connection, desk: Desk, unreads: Sequence[Unread], now: datetime, taken: Taken
+) -> None:
+    for unread in unreads:
+        taken.refuse(unread.line, Rejected(unread.reason, unread.detail))
+    await execute(
+        conn,
+        "keep_lines",
+        hashes=[unread.sha256 for unread in unreads],
+        origin=desk.origin,
+        lines=[unread.line for unread in unreads],
+        reasons=[f"{unread.reason}: {unread.detail}" for unread in unreads],
+        bodies=[desk.keyring.seal_loose(u.body, line_place(u.sha256)) for u in unreads],
+        now=now,
+    )
+
+
+async def _store(
+    conn: Connection, desk: Desk, reads: Sequence[Read], now: datetime, taken: Taken
+) -> None:
+    known = await ensure_portfolios(conn, _foundings(desk, reads), now)
+    portfolios = {portfolio.id: portfolio for portfolio in known.values()}
+    ids = {name: portfolio.id for name, portfolio in known.items()}
+    places = await find_places(conn, [r.event for r in reads], ids, desk.default_portfolio)
+    items = []
+    for read in reads:
+        portfolio_id, refused = place(read.event, places, ids, desk.default_portfolio)
+        known_at = read.event.at if desk.at_event_time else now
+        items.append(Item(read.event, known_at, portfolio_id, read, refused=refused))
+    fresh, taken.duplicates, reused = await drop_known(conn, items)
+    if reused:
+        await _keep_lines(conn, desk, [_reused(item) for item in reused], now, taken)
+    if not fresh:
+        return
+    work = in_order([*fresh, *await wake_parked(conn, fresh, list(portfolios))])
+    people = await store_people(conn, desk.keyring, portfolios, places, work, now)
+    taken.outcomes = await apply_loans(conn, portfolios, places, people, work)
+    await hold_new_loans(conn, people, work, now)
+    await store_flags(conn, people, work, places, now)
+    await _record(conn, desk, people, work, now, taken)
+
+
+def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
+    """A new portfolio takes its zone and locale from the first person it lends to."""
+    wanted: dict[str, Founding] = {}
+    for read in reads:
+        fact = read.event.fact
+        if isinstance(fact, Opened):
+            name = read.event.portfolio or desk.default_portfolio
+            if name not in wanted:
+                zone = fact.person.zones[0] if fact.person.zones else "UTC"
+                locale = fact.person.locale or "en"
+                wanted[name] = Founding(
+                    zone, locale, desk.lender or name, desk.schedule, desk.packs
+                )
+    return wanted
+
+
+def _reused(item: Item) -> Unread:
+    """An id that came again with another content: kept apart, the first one stands."""
+    assert item.read is not None
+    body = orjson.dumps({"id": item.event.id, "type": item.event.type, "data": item.read.public})
+    return Unread(Reason.ID_REUSED, "id", item.line, item.read.sha256, body)
+
+
+async def _record(
+    conn: Connection,
+    desk: Desk,
+    people: People,
+    items: Sequence[Item],
+    now: datetime,
+    taken: Taken,
+) -> None:
+    step = await fetch_value(conn, "next_step")
+    rows: list[EventRow] = []
+    woken: list[tuple[Item, int]] = []
+    for position, item in enumerate(items):
+        _count(item, taken)
+        if item.read is not None:
+            rows.append(_row(desk, people, item, item.read, step, position))
+        elif item.refused is None or item.refused.reason not in PARKED:
+            woken.append((item, position))
+    await insert_events(conn, rows)
+    if woken:
+        await _unpark(conn, woken, step)
+
+
+def _count(item: Item, taken: Taken) -> None:
+    if item.refused is None:
+        taken.applied += 1
+        taken.unparked += item.read is None
+    elif item.read is not None:
+        taken.refuse(item.line, item.refused, item.event.id)
+
+
+def _row(
+    desk: Desk, people: People, item: Item, read: Read, step: int, position: int
+) -> EventRow:
+    event, refused = item.event, item.refused
+    return EventRow(
+        item.portfolio_id, event.id, event.source, event.type, event.subject, event.at,
+        item.known_at, step, position, "rejected" if refused else "applied",
+        refused.reason.value if refused else None, read.sha256, read.public,
+        _sealed(desk.keyring, people, item.portfolio_id, event, read.personal),
+    )  # fmt: skip
+
+
+def _sealed(
+    keyring: Keyring, people: People, portfolio_id: int, event: Event, personal: bytes | None
+) -> bytes | None:
+    if personal is None:
+        return None
+    person = people.by_ref.get((portfolio_id, person_ref(event) or ""))
+    if person is None or person.key is None:
+        return keyring.seal_loose(personal, event_place(event.id))
+    return seal(person.key, personal, event_place(event.id))
+
+
+async def _unpark(conn: Connection, woken: Sequence[tuple[Item, int]], step: int) -> None:
+    await execute(
+        conn,
+        "unpark",
+        old_portfolios=[item.parked_in for item, _ in woken],
+        ids=[item.event.id for item, _ in woken],
+        portfolios=[item.portfolio_id for item, _ in woken],
+        states=["rejected" if item.refused else "applied" for item, _ in woken],
+        reasons=[item.refused.reason.value if item.refused else None for item, _ in woken],
+        received=[item.known_at for item, _ in woken],
+        positions=[position for _, position in woken],
+        step=step,
+    )

@@ -1,0 +1,252 @@
+"""Loans: load the facts, apply the events (domain), write back facts, derived columns and outcomes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from typing import Any
+
+from agent.domain.account import Applied, Loan, Numbered, apply, reaches_back
+from agent.domain.event import Event, Flagged, Opened, Posted, Reversed, Updated
+from agent.domain.standing import Instalment, Payment
+from agent.flows.intake_people import People
+from agent.flows.portfolios import Portfolio
+from agent.flows.routing import PARKED, Item, Places
+from agent.store.intake import (
+    NewLoan,
+    StoredLoan,
+    insert_instalments,
+    insert_loans,
+    insert_outcomes,
+    insert_payments,
+    instalment_rows,
+    load_loans,
+    new_ids,
+    update_loans,
+)
+from agent.store.sql import Connection, execute, fetch
+
+Ref = tuple[int, str]
+
+
+@dataclass(slots=True)
+class _Work:
+    """One loan of a batch."""
+
+    portfolio_id: int
+    items: list[Item]
+    before: StoredLoan | None = None
+    loan: Loan | None = None
+    told: list[Numbered] = field(default_factory=list)
+
+
+async def apply_loans(
+    conn: Connection,
+    portfolios: dict[int, Portfolio],
+    places: Places,
+    people: People,
+    items: Sequence[Item],
+) -> int:
+    """Apply the loan events of a batch; returns how many outcomes that made.
+
+    A refusal is noted on its item. Loans whose owner moved are derived anew without an event.
+    """
+    works = _by_loan(items)
+    stored = await _load(conn, places, people, works)
+    for (pid, ref), work in works.items():
+        work.before = stored.get((pid, ref))
+        work.loan = work.before.loan if work.before else None
+        _apply_all(work, portfolios[pid].ladder.buckets, portfolios[pid].zone)
+    changed = [work for work in works.values() if work.loan is not None]
+    await _write(conn, people, changed)
+    return sum(len(work.told) for work in changed)
+
+
+def _by_loan(items: Sequence[Item]) -> dict[Ref, _Work]:
+    works: dict[Ref, _Work] = {}
+    for item in items:
+        if item.refused is not None or isinstance(item.event.fact, Updated | Flagged):
+            continue
+        key = (item.portfolio_id, item.event.subject)
+        if key not in works:
+            works[key] = _Work(item.portfolio_id, [])
+        works[key].items.append(item)
+    return works
+
+
+async def _load(
+    conn: Connection, places: Places, people: People, works: dict[Ref, _Work]
+) -> dict[Ref, StoredLoan]:
+    keys = {(ref[0], found[0]): ref for ref in works if (found := places.loan_keys.get(ref))}
+    moved = [p for p in people.by_id.values() if p.moved and not p.is_new]
+    if moved:
+        rows = await fetch(
+            conn,
+            "open_loans_of",
+            portfolios=[p.portfolio_id for p in moved],
+            ids=[p.id for p in moved],
+        )
+        for row in rows:
+            ref = (row["portfolio_id"], row["ref"])
+            keys[row["portfolio_id"], row["id"]] = ref
+            works.setdefault(ref, _Work(ref[0], []))
+    back = {
+        key for key, ref in keys.items() if any(_reaches_back(i) for i in works[ref].items)
+    }
+    loans = await load_loans(conn, list(keys), back)
+    return {keys[key]: loan for key, loan in loans.items()}
+
+
+def _reaches_back(item: Item) -> bool:
+    return reaches_back(item.event, item.known_at)
+
+
+def _apply_all(work: _Work, buckets: tuple[int, ...], zone: str) -> None:
+    """In order; what became known at one instant is applied as one step.
+
+    An event that only lacked another of the same batch gets a second chance after it.
+    """
+    waiting = work.items
+    while True:
+        refused = _apply_once(work, waiting, buckets, zone)
+        again = [item for item in refused if item.refused and item.refused.reason in PARKED]
+        if not again or len(again) == len(waiting):
+            return
+        for item in again:
+            item.refused = None
+        waiting = again
+
+
+def _apply_once(
+    work: _Work, items: Sequence[Item], buckets: tuple[int, ...], zone: str
+) -> list[Item]:
+    latest: datetime | None = None
+    step: list[Item] = []
+    for item in items:
+        known_at = item.known_at if latest is None else max(latest, item.known_at)
+        if step and latest is not None and known_at != latest:
+            _step(work, step, latest, buckets, zone)
+            step = []
+        latest = known_at
+        step.append(item)
+    if latest is not None:
+        _step(work, step, latest, buckets, zone)
+    return [item for item in items if item.refused is not None]
+
+
+def _step(
+    work: _Work, items: Sequence[Item], known_at: datetime, buckets: tuple[int, ...], zone: str
+) -> None:
+    applied: Applied = apply(work.loan, [item.event for item in items], known_at, buckets, zone)
+    refusals = {id(event): why for event, why in applied.refusals}
+    for item in items:
+        item.refused = refusals.get(id(item.event))
+    work.loan = applied.loan
+    work.told += applied.outcomes
+
+
+async def _write(conn: Connection, people: People, works: Sequence[_Work]) -> None:
+    new = [work for work in works if work.before is None]
+    ids = await new_ids(conn, "loan_seq", len(new))
+    keyed: dict[int, int] = {id(work): identity for work, identity in zip(new, ids, strict=True)}
+    stored = [_now_stored(work, people, keyed.get(id(work), 0)) for work in works]
+    await insert_loans(
+        conn,
+        [_new_loan(w, at) for w, at in zip(works, stored, strict=True) if w.before is None],
+    )
+    await update_loans(conn, [at for w, at in zip(works, stored, strict=True) if w.before])
+    await _write_parts(conn, works, stored)
+    await _write_payments(conn, works, stored)
+    await insert_outcomes(
+        conn,
+        [_outcome(at, told) for w, at in zip(works, stored, strict=True) for told in w.told],
+    )
+
+
+def _now_stored(work: _Work, people: People, identity: int) -> StoredLoan:
+    assert work.loan is not None
+    if work.before is not None:
+        return replace(work.before, loan=work.loan)
+    opened = _opening(work)
+    owner = people.by_ref[work.portfolio_id, opened.person.ref]
+    return StoredLoan(work.portfolio_id, identity, owner.id, work.loan)
+
+
+def _opening(work: _Work) -> Opened:
+    return next(
+        item.event.fact
+        for item in work.items
+        if isinstance(item.event.fact, Opened) and item.refused is None
+    )
+
+
+def _new_loan(work: _Work, at: StoredLoan) -> NewLoan:
+    opened = _opening(work)
+    return NewLoan(at, opened.product, opened.principal_minor)
+
+
+async def _write_parts(
+    conn: Connection, works: Sequence[_Work], stored: Sequence[StoredLoan]
+) -> None:
+    """A changed schedule is written whole; a fee alone adds its row."""
+    added: list[tuple[Any, ...]] = []
+    dropped: list[StoredLoan] = []
+    for work, at in zip(works, stored, strict=True):
+        if work.before is None:
+            continue
+        before, after = work.before.loan.facts.instalments, at.loan.facts.instalments
+        if before == after:
+            continue
+        dropped.append(at)
+        added += instalment_rows(at)
+    if dropped:
+        await execute(
+            conn,
+            "drop_instalments",
+            portfolios=[at.portfolio_id for at in dropped],
+            loans=[at.id for at in dropped],
+        )
+    await insert_instalments(conn, added)
+
+
+async def _write_payments(
+    conn: Connection, works: Sequence[_Work], stored: Sequence[StoredLoan]
+) -> None:
+    new: list[tuple[Any, ...]] = []
+    void: list[tuple[int, int, Payment]] = []
+    for work, at in zip(works, stored, strict=True):
+        known = {p.ref: p for p in work.before.loan.facts.payments} if work.before else {}
+        for p in at.loan.facts.payments:
+            if p.ref not in known:
+                new.append(
+                    (at.portfolio_id, at.id, p.ref, p.amount_minor, p.paid_at, p.known_at,
+                     p.reversed_at)
+                )  # fmt: skip
+            elif p is not known[p.ref] and p.reversed_at != known[p.ref].reversed_at:
+                void.append((at.portfolio_id, at.id, p))
+    await insert_payments(conn, new)
+    if void:
+        await execute(
+            conn,
+            "reverse_payments",
+            portfolios=[pid for pid, _, _ in void],
+            loans=[loan for _, loan, _ in void],
+            refs=[payment.ref for _, _, payment in void],
+            ats=[payment.reversed_at for _, _, payment in void],
+        )
+
+
+def _outcome(at: StoredLoan, told: Numbered) -> tuple[Any, ...]:
+    return outcome_row(at.portfolio_id, at.id, told, told.outcome.occurred_at)
+
+
+def outcome_row(
+    portfolio_id: int, loan_id: int, told: Numbered, recorded_at: datetime
+) -> tuple[Any, ...]:
+    """One numbered outcome as a row, ready to be fed."""
+    outcome = told.outcome
+    return (
+        portfolio_id, loan_id, told.seq, outcome.type.value, outcome.occurred_at, recorded_at,
+        dict(outcome.data), outcome.corrects, recorded_at, outcome.bucket,
+    )  # fmt: skip
+
+

@@ -1,0 +1,91 @@
+"""From a line of input to an event with its personal part set apart, or to the reason why it is none."""
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from agent.domain.event import Event, Reason, Rejected, parse_event
+
+# What may lie readable in the database. Anything else that a ledger sends may be about a person.
+_PUBLIC = frozenset(
+    "portfolio product currency principal installments instalments payment_id amount value_date"
+    " due_on reason flag until active id locale region timezone timezones borrower".split()
+)
+_PUBLIC_OF_PERSON = frozenset("id locale region timezone timezones".split())
+LINE_MAX = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """An event as it will be stored: the public part readable, the personal part to be encrypted."""
+
+    event: Event
+    line: int
+    sha256: bytes
+    public: Mapping[str, Any]
+    personal: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unread:
+    """A line that is no event; its body may hold anything."""
+
+    reason: Reason
+    detail: str
+    line: int
+    sha256: bytes
+    body: bytes
+
+
+def read_lines(lines: Iterable[tuple[int, bytes]]) -> tuple[list[Read], list[Unread]]:
+    """Read numbered lines; blank ones are skipped, bad ones never stop the others."""
+    reads: list[Read] = []
+    unreads: list[Unread] = []
+    for number, body in lines:
+        if not body or body.isspace():
+            continue
+        read = _read(number, body)
+        if isinstance(read, Read):
+            reads.append(read)
+        else:
+            unreads.append(read)
+    return reads, unreads
+
+
+def _read(number: int, body: bytes) -> Read | Unread:
+    raw: object = None
+    # PostgreSQL keeps no U+0000 in text, and no honest ledger sends one
+    if len(body) <= LINE_MAX and b"\\u0000" not in body:
+        with suppress(orjson.JSONDecodeError):
+            raw = orjson.loads(body)
+    return read_mapping(number, raw, body)
+
+
+def read_mapping(number: int, raw: object, body: bytes) -> Read | Unread:
+    """The same for input that was not JSON, such as a CSV row that became a mapping."""
+    found = parse_event(raw)
+    if isinstance(found, Rejected):
+        digest = hashlib.sha256(body).digest()
+        return Unread(found.reason, found.detail, number, digest, body)
+    assert isinstance(raw, dict)
+    # the same event in another order of keys is the same event
+    digest = hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).digest()
+    public, personal = _split(raw["data"])
+    sealed = orjson.dumps(personal) if personal else None
+    return Read(found, number, digest, public, sealed)
+
+
+def _split(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    public = {key: value for key, value in data.items() if key in _PUBLIC}
+    personal = {key: value for key, value in data.items() if key not in _PUBLIC}
+    person = public.get("borrower")
+    if isinstance(person, dict):
+        public["borrower"] = {k: v for k, v in person.items() if k in _PUBLIC_OF_PERSON}
+        hidden = {k: v for k, v in person.items() if k not in _PUBLIC_OF_PERSON}
+        if hidden:
+            personal["borrower"] = hidden
+    return public, personal
