@@ -13,8 +13,9 @@ with recursive z as (
 select zone from z where zone is not null;
 
 -- name: plan_notices
--- The whole plan of a window in one statement: moments of the ladder meet loans on their anchor.
--- Regular moments match one anchor; late ones match loans that entered after their stage had passed.
+-- The plan of a window that was not planned before, in one statement: moments of the ladder meet loans
+-- on their anchor. Regular moments match one anchor; late ones match loans that entered after their
+-- stage had passed, which only loans that entered since :entered_since can have done.
 -- What is planned already, closed ones included, stays as it is.
 with regular as (
     select * from unnest(:r_zones::text[], :r_stages::text[], :r_anchors::date[],
@@ -24,10 +25,14 @@ with regular as (
     select * from unnest(:l_zones::text[], :l_stages::text[], :l_mins::date[], :l_maxs::date[],
                          :l_sinces::timestamptz[], :l_dues::timestamptz[], :l_ends::timestamptz[])
          as m (zone, stage, anchor_min, anchor_max, since_after, due_at, not_after)
+), entered as materialized (
+    select id, borrower_id, zone, anchor, anchor_since, held_until from loan
+    where portfolio_id = :portfolio and status = 'open' and contact_ended_at is null
+      and anchor_since > :entered_since
 )
 insert into notice (portfolio_id, loan_id, anchor, stage, borrower_id, schedule_version,
                     due_at, not_after, next_at, planned_at)
-select l.portfolio_id, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
+select :portfolio, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
        m.due_at, m.not_after, m.due_at, :now::timestamptz
 from regular m
 join loan l on l.portfolio_id = :portfolio and l.zone = m.zone and l.anchor = m.anchor
@@ -35,28 +40,66 @@ join loan l on l.portfolio_id = :portfolio and l.zone = m.zone and l.anchor = m.
 where l.anchor_since <= m.due_at
   and (l.held_until is null or l.held_until <= m.due_at)
 union all
-select l.portfolio_id, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
+select :portfolio, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
        m.due_at, m.not_after, m.due_at, :now::timestamptz
-from late m
-join loan l on l.portfolio_id = :portfolio and l.zone = m.zone
-           and l.status = 'open' and l.contact_ended_at is null
-           and l.anchor_since > m.since_after and l.anchor_since <= m.due_at
+from entered l
+join late m on l.zone = m.zone and l.anchor_since > m.since_after and l.anchor_since <= m.due_at
            and l.anchor <= m.anchor_max and l.anchor >= m.anchor_min
 where l.held_until is null or l.held_until <= m.due_at
 on conflict (portfolio_id, loan_id, anchor, stage) do nothing;
 
--- name: last_planned
--- When the planner last finished a pass for this portfolio.
-select max(slot) from tick_slot where duty = :duty and finished_at is not null;
+-- name: plan_changed
+-- The same for a window that was planned before: only loans whose anchor moved since need a look.
+with regular as (
+    select * from unnest(:r_zones::text[], :r_stages::text[], :r_anchors::date[],
+                         :r_dues::timestamptz[], :r_ends::timestamptz[])
+         as m (zone, stage, anchor, due_at, not_after)
+), late as (
+    select * from unnest(:l_zones::text[], :l_stages::text[], :l_mins::date[], :l_maxs::date[],
+                         :l_sinces::timestamptz[], :l_dues::timestamptz[], :l_ends::timestamptz[])
+         as m (zone, stage, anchor_min, anchor_max, since_after, due_at, not_after)
+), changed as materialized (
+    select id, borrower_id, zone, anchor, anchor_since, held_until from loan
+    where portfolio_id = :portfolio and status = 'open' and contact_ended_at is null
+      and anchor_since > :changed_since
+)
+insert into notice (portfolio_id, loan_id, anchor, stage, borrower_id, schedule_version,
+                    due_at, not_after, next_at, planned_at)
+select :portfolio, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
+       m.due_at, m.not_after, m.due_at, :now::timestamptz
+from changed l
+join regular m on l.zone = m.zone and l.anchor = m.anchor
+where l.anchor_since <= m.due_at
+  and (l.held_until is null or l.held_until <= m.due_at)
+union all
+select :portfolio, l.id, l.anchor, m.stage, l.borrower_id, :version::int,
+       m.due_at, m.not_after, m.due_at, :now::timestamptz
+from changed l
+join late m on l.zone = m.zone and l.anchor_since > m.since_after and l.anchor_since <= m.due_at
+           and l.anchor <= m.anchor_max and l.anchor >= m.anchor_min
+where l.held_until is null or l.held_until <= m.due_at
+on conflict (portfolio_id, loan_id, anchor, stage) do nothing;
+
+-- name: plan_mark
+-- How far planning has come with which version of the schedule.
+select schedule_version, planned_at, planned_through from plan_mark where portfolio_id = :portfolio;
+
+-- name: set_plan_mark
+-- Remember how far planning has come.
+insert into plan_mark (portfolio_id, schedule_version, planned_at, planned_through)
+values (:portfolio, :version, :now, :through)
+on conflict (portfolio_id) do update
+set schedule_version = excluded.schedule_version, planned_at = excluded.planned_at,
+    planned_through = excluded.planned_through;
 
 -- name: next_due
--- The earliest instant at which an open notice wants to be looked at.
-select min(next_at) from notice
-where portfolio_id = :portfolio and state in ('waiting', 'awaiting_receipt');
-
--- name: open_notices
--- How many notices are not closed.
-select count(*) from notice where portfolio_id = :portfolio and closed_at is null;
+-- The earliest instant at which an open notice of any portfolio wants to be looked at.
+select min(n.next_at) from portfolio p
+cross join lateral (
+    select next_at from notice
+    where portfolio_id = p.id and state in ('waiting', 'awaiting_receipt')
+    order by next_at limit 1
+) n;
 
 -- name: plannable_anchors
 -- The span of anchors that can still bring a notice.

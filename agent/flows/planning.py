@@ -1,0 +1,150 @@
+"""Planning: the notices of the next day and a half, in one statement a window.
+
+State is never advanced. The ladder says when each stage comes (domain), the statement joins that to
+the loans by their anchor. Its cost follows what is due, never the size of the portfolio.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from agent.domain.ladder import Ladder, LateMoment, Moment, late_moments, moments
+from agent.flows.portfolios import Portfolio, load_portfolios
+from agent.store.sql import Connection, execute, fetch, fetch_row
+
+HORIZON = timedelta(hours=36)
+# A loan that was stored before the last pass may have become visible only after it: transactions
+# are shorter than this.
+OVERLAP = timedelta(minutes=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """A stretch of due times; planned anew for everybody, or only for loans changed since."""
+
+    after: datetime
+    until: datetime
+    changed_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    version: int
+    planned_at: datetime
+    planned_through: datetime
+
+
+async def plan_all(pool: "asyncpg.Pool[asyncpg.Record]", now: datetime) -> int:
+    """One pass over every portfolio; returns how many notices it made."""
+    async with pool.acquire() as conn:
+        portfolios = await load_portfolios(conn, now)
+    return sum([await plan(pool, portfolio, now) for portfolio in portfolios.values()])
+
+
+async def plan(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    portfolio: Portfolio,
+    now: datetime,
+    *,
+    horizon: timedelta = HORIZON,
+    anew: bool = False,
+) -> int:
+    """Plan the notices that fall due by `now + horizon`; doing it again makes nothing.
+
+    `anew` forgets how far planning had come and looks at every loan again.
+    """
+    async with pool.acquire() as conn, conn.transaction():
+        mark = None if anew else await _mark(conn, portfolio)
+        zones = [row[0] for row in await fetch(conn, "zones_in_use", portfolio=portfolio.id)]
+        through = now + horizon
+        made = 0
+        for window in windows(mark, portfolio, now, through):
+            made += await _plan_window(conn, portfolio, zones, window, now)
+        await execute(
+            conn,
+            "set_plan_mark",
+            portfolio=portfolio.id,
+            version=portfolio.version,
+            now=now,
+            through=max(through, mark.planned_through) if mark else through,
+        )
+    return made
+
+
+async def _mark(conn: Connection, portfolio: Portfolio) -> Mark | None:
+    row = await fetch_row(conn, "plan_mark", portfolio=portfolio.id)
+    if row is None or row["schedule_version"] != portfolio.version:
+        return None
+    return Mark(row["schedule_version"], row["planned_at"], row["planned_through"])
+
+
+def windows(
+    mark: Mark | None, portfolio: Portfolio, now: datetime, through: datetime
+) -> tuple[Window, ...]:
+    """What has to be planned: new time for everybody, known time for loans that changed.
+
+    A due time that has passed is still planned while a message could go out for it.
+    """
+    oldest = now - max(stage.not_after for stage in portfolio.ladder.stages)
+    if mark is None:
+        return (Window(oldest, through),)
+    old = Window(oldest, min(mark.planned_through, through), mark.planned_at - OVERLAP)
+    if mark.planned_through >= through:
+        return (old,)
+    return old, Window(max(oldest, mark.planned_through), through)
+
+
+async def _plan_window(
+    conn: Connection, portfolio: Portfolio, zones: Sequence[str], window: Window, now: datetime
+) -> int:
+    regular, late = moments_of(portfolio.ladder, zones, window, now)
+    if not regular and not late:
+        return 0
+    arrays = _arrays(regular, late)
+    common: dict[str, Any] = {"portfolio": portfolio.id, "version": portfolio.version, "now": now}
+    if window.changed_since is not None:
+        since = window.changed_since
+        return await execute(conn, "plan_changed", **arrays, **common, changed_since=since)
+    entered_since = min((moment.since_after for _, moment in late), default=now)
+    return await execute(conn, "plan_notices", **arrays, **common, entered_since=entered_since)
+
+
+def moments_of(
+    ladder: Ladder, zones: Sequence[str], window: Window, now: datetime
+) -> tuple[list[tuple[str, Moment]], list[tuple[str, LateMoment]]]:
+    """All moments of a window whose message could still go out."""
+    regular = [
+        (zone, moment)
+        for zone in zones
+        for moment in moments(ladder, zone, window.after, window.until)
+        if moment.not_after > now
+    ]
+    late = [
+        (zone, moment)
+        for zone in zones
+        for moment in late_moments(ladder, zone, window.after, window.until)
+        if moment.not_after > now
+    ]
+    return regular, late
+
+
+def _arrays(
+    regular: Sequence[tuple[str, Moment]], late: Sequence[tuple[str, LateMoment]]
+) -> dict[str, list[Any]]:
+    return {
+        "r_zones": [zone for zone, _ in regular],
+        "r_stages": [moment.stage for _, moment in regular],
+        "r_anchors": [moment.anchor for _, moment in regular],
+        "r_dues": [moment.due_at for _, moment in regular],
+        "r_ends": [moment.not_after for _, moment in regular],
+        "l_zones": [zone for zone, _ in late],
+        "l_stages": [moment.stage for _, moment in late],
+        "l_mins": [moment.anchor_min for _, moment in late],
+        "l_maxs": [moment.anchor_max for _, moment in late],
+        "l_sinces": [moment.since_after for _, moment in late],
+        "l_dues": [moment.due_at for _, moment in late],
+        "l_ends": [moment.not_after for _, moment in late],
+    }
