@@ -6,13 +6,29 @@ server left behind by a process killed with SIGKILL is used again by the next st
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from agent.adapters import embedded_kv, embedded_pg
 from agent.adapters.embedded_process import Server, StoreFailed, open_data_dir, shared
 
-__all__ = ["StoreFailed", "embedded_postgres", "embedded_valkey"]
+__all__ = [
+    "StoreFailed",
+    "Stores",
+    "embedded_postgres",
+    "embedded_valkey",
+    "open_database",
+    "open_stores",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """Addresses of the stores in use; they may hold passwords."""
+
+    database_url: str = field(repr=False)
+    redis_url: str = field(repr=False)
 
 
 @asynccontextmanager
@@ -43,3 +59,26 @@ async def embedded_valkey(data_dir: Path) -> AsyncIterator[str]:
     )
     async with shared(folder, server) as address:
         yield address
+
+
+@asynccontextmanager
+async def open_database(data_dir: Path, database_url: str | None = None) -> AsyncIterator[str]:
+    """The database the user named, or the embedded one."""
+    if database_url is not None:
+        yield database_url
+        return
+    async with embedded_postgres(data_dir) as address:
+        yield address
+
+
+@asynccontextmanager
+async def open_stores(
+    data_dir: Path, *, database_url: str | None = None, redis_url: str | None = None
+) -> AsyncIterator[Stores]:
+    """The stores the user named; an embedded one for each that is not."""
+    async with open_database(data_dir, database_url) as database:
+        if redis_url is not None:
+            yield Stores(database, redis_url)
+            return
+        async with embedded_valkey(data_dir) as valkey:
+            yield Stores(database, valkey)

@@ -1,6 +1,7 @@
 """How Duly connects to PostgreSQL; the arguments of asyncpg stand only here."""
 
 from typing import Any
+from urllib.parse import urlsplit
 
 import asyncpg
 import orjson
@@ -14,6 +15,28 @@ _SETTINGS = {
     "timezone": "UTC",
     "idle_in_transaction_session_timeout": "60000",
 }
+
+
+class Unreachable(Exception):
+    """No connection to PostgreSQL can be made; the message says why, without any password."""
+
+
+def _unreachable(url: str, problem: Exception) -> Unreachable:
+    parts = urlsplit(url)
+    place = f"{parts.hostname or 'the socket'}{parts.path}"
+    why = str(problem) or type(problem).__name__
+    return Unreachable(f"cannot connect to PostgreSQL at {place}: {why}; check DULY_DATABASE_URL")
+
+
+_CANNOT_CONNECT = (
+    OSError,
+    TimeoutError,
+    ValueError,  # asyncpg.ClientConfigurationError is one
+    asyncpg.InvalidAuthorizationSpecificationError,
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.TooManyConnectionsError,
+    asyncpg.CannotConnectNowError,
+)
 
 
 def _encode_jsonb(value: Any) -> bytes:
@@ -32,18 +55,24 @@ async def _prepare_connection(conn: asyncpg.Connection) -> None:
 
 
 async def open_pool(url: str, *, min_size: int = 1, max_size: int = 8) -> asyncpg.Pool:
-    """A pool whose jsonb columns are Python values both ways."""
-    return await asyncpg.create_pool(
-        url,
-        min_size=min_size,
-        max_size=max_size,
-        init=_prepare_connection,
-        server_settings=_SETTINGS,
-    )
+    """A pool whose jsonb columns are Python values both ways; raises `Unreachable`."""
+    try:
+        return await asyncpg.create_pool(
+            url,
+            min_size=min_size,
+            max_size=max_size,
+            init=_prepare_connection,
+            server_settings=_SETTINGS,
+        )
+    except _CANNOT_CONNECT as problem:
+        raise _unreachable(url, problem) from problem
 
 
 async def open_connection(url: str) -> asyncpg.Connection:
-    """One connection of the same kind, for commands that need no pool."""
-    conn = await asyncpg.connect(url, server_settings=_SETTINGS)
+    """One connection of the same kind, for commands that need no pool; raises `Unreachable`."""
+    try:
+        conn = await asyncpg.connect(url, server_settings=_SETTINGS)
+    except _CANNOT_CONNECT as problem:
+        raise _unreachable(url, problem) from problem
     await _prepare_connection(conn)
     return conn
