@@ -51,6 +51,8 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
+    """The provider has it, under this id."""
+
     provider_id: str
 
 

@@ -113,11 +113,11 @@ class SandboxHttpChannel:
                 page = await self._page(query)
                 found += [read_listed(one) for one in page["messages"]]
                 if page["next"] is None:
-                    return Listing(bool(page["complete"]), tuple(found))
+                    return Listing(complete=bool(page["complete"]), messages=tuple(found))
                 query = query | {"after": page["next"]}
         except (aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError):
-            pass
-        return Listing(False, tuple(found))
+            return Listing(complete=False, messages=tuple(found))
+        return Listing(complete=False, messages=tuple(found))
 
     async def _page(self, query: dict[str, str]) -> dict[str, Any]:
         async with self._session.get(

@@ -115,8 +115,8 @@ class SandboxNetwork:
         visible = now - timedelta(seconds=self.script.list_lag)
         heard = self._by_address.get((channel, address), ())
         return Listing(
-            True,
-            tuple(
+            complete=True,
+            messages=tuple(
                 Listed(one.provider_id, one.address, one.body, one.at)
                 for one in heard
                 if since <= one.at <= visible

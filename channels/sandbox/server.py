@@ -110,7 +110,7 @@ class SandboxServer:
         start = int(request.query.get("from", "0"))
         return _json(200, [asdict(heard) for heard in self._network.accepted[start:]])
 
-    async def _pump(self, app: web.Application) -> AsyncIterator[None]:
+    async def _pump(self, _app: web.Application) -> AsyncIterator[None]:
         async with aiohttp.ClientSession(timeout=_POST_TIMEOUT) as session:
             pump = asyncio.create_task(self._post_for_ever(session))
             yield

@@ -54,8 +54,10 @@ async def phone(
 async def raw_server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     """A server that answers exactly these bytes and closes; it keeps what it was sent."""
     got: list[bytes] = []
+    open_ones: set[asyncio.StreamWriter] = set()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        open_ones.add(writer)
         with suppress(asyncio.IncompleteReadError):
             head = await reader.readuntil(b"\r\n\r\n")
             size = int(head.lower().split(b"content-length: ")[1].split(b"\r\n")[0])
@@ -66,6 +68,10 @@ async def raw_server(answer: bytes) -> AsyncIterator[tuple[str, list[bytes]]]:
     server = await asyncio.start_server(serve, "127.0.0.1", 0)
     async with server:
         yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", got
+        for writer in open_ones:
+            writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
 
 async def test_accepts_with_its_own_id() -> None:

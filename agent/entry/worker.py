@@ -1,0 +1,169 @@
+"""The worker process: wakes lanes and lets them run until they come back empty.
+
+A lane is woken by the doorbell (Redis), by NOTIFY for urgent messages, and once a second by looking
+into PostgreSQL. Each of the three is enough by itself, so that none of them has to be reliable.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+
+import asyncpg
+import structlog
+
+from agent.adapters.queue import AWAY, answer_doorbell
+from agent.clock import Clock
+from agent.store import ticks
+from agent.store.sql import Connection
+
+SWEEP_SECONDS = 1.0
+RECONNECT_SECONDS = 0.5
+# Longer than the dispatch window: what is in flight at SIGTERM can end and be recorded.
+DRAIN_SECONDS = 20.0
+
+# The database is away, restarting, or somebody else's primary now: try again a moment later.
+DATABASE_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+
+_log = structlog.get_logger("duly.worker")
+
+RunLane = Callable[[int], Awaitable[object]]
+
+
+@dataclass(slots=True)
+class Lanes:
+    """Runs each lane in one task at a time; a ring during a run makes it look once more."""
+
+    run_lane: RunLane
+    drain_seconds: float = DRAIN_SECONDS
+    stopping: bool = False
+    _running: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    _again: set[int] = field(default_factory=set)
+
+    def wake(self, lane: int) -> None:
+        """Look at this lane, now or once more after the present look."""
+        if self.stopping:
+            return
+        if lane in self._running:
+            self._again.add(lane)
+            return
+        self._running[lane] = asyncio.create_task(self._run(lane), name=f"lane-{lane}")
+
+    async def _run(self, lane: int) -> None:
+        try:
+            looking = True
+            while looking:
+                self._again.discard(lane)
+                await self.run_lane(lane)
+                looking = lane in self._again and not self.stopping
+        except DATABASE_AWAY as problem:
+            _log.warning("lane_interrupted", lane=lane, problem=type(problem).__name__)
+        except Exception:  # noqa: BLE001
+            # One lane's fault must not stop the others; the sweep tries this one again.
+            _log.exception("lane_failed", lane=lane)
+        finally:
+            del self._running[lane]
+
+    @property
+    def busy(self) -> list[asyncio.Task[None]]:
+        """The lanes that run."""
+        return list(self._running.values())
+
+    async def drain(self) -> bool:
+        """Start nothing more and wait for what runs; False when something had to be cut off.
+
+        What is cut off is safe: its attempts become unknown and are settled by receipt or list.
+        """
+        self.stopping = True
+        running = self.busy
+        if not running:
+            return True
+        _, left = await asyncio.wait(running, timeout=self.drain_seconds)
+        for task in left:
+            task.cancel()
+        await asyncio.gather(*left, return_exceptions=True)
+        return not left
+
+
+async def sweep(
+    pool: asyncpg.Pool, clock: Clock, lanes: Lanes, every: float = SWEEP_SECONDS
+) -> None:
+    """Every second wake the lanes that have due notices, whether or not Redis is there."""
+    while True:
+        try:
+            async with pool.acquire() as conn:
+                for lane in await ticks.due_lanes(conn, clock.now()):
+                    lanes.wake(lane)
+        except DATABASE_AWAY as problem:
+            _log.warning("sweep_failed", problem=type(problem).__name__)
+        await asyncio.sleep(every)
+
+
+async def hear_urgent(pool: asyncpg.Pool, lanes: Lanes) -> None:
+    """Wake a lane within a millisecond of the commit that made an urgent message."""
+
+    def heard(_conn: object, _pid: int, _channel: str, payload: object) -> None:
+        with suppress(ValueError):
+            lanes.wake(int(str(payload)))
+
+    while True:
+        try:
+            async with pool.acquire() as conn:
+                await _listen(conn, heard)
+        except DATABASE_AWAY as problem:
+            _log.warning("listener_lost", problem=type(problem).__name__)
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def _listen(conn: Connection, heard: Callable[..., None]) -> None:
+    """Until the connection ends."""
+    lost = asyncio.Event()
+    conn.add_termination_listener(lambda _conn: lost.set())
+    await conn.add_listener(ticks.URGENT, heard)
+    try:
+        await lost.wait()
+    finally:
+        await conn.remove_listener(ticks.URGENT, heard)
+
+
+async def hear_doorbell(redis_url: str, lanes: Lanes) -> None:
+    """Answer the doorbell for ever: arq's worker ends when Redis goes, this loop starts it again."""
+    there = True
+    while True:
+        try:
+            await answer_doorbell(redis_url, lanes.wake)
+        except AWAY as problem:
+            if there:
+                _log.warning("doorbell_away", problem=type(problem).__name__)
+            there = False
+        else:
+            there = True
+        await asyncio.sleep(RECONNECT_SECONDS)
+
+
+async def serve_worker(
+    pool: asyncpg.Pool,
+    clock: Clock,
+    lanes: Lanes,
+    stop: asyncio.Event,
+    *,
+    redis_url: str | None,
+) -> int:
+    """Work until `stop`; 0 when everything in flight was finished and recorded, else 1."""
+    loops: list[asyncio.Task[None]] = [
+        asyncio.create_task(sweep(pool, clock, lanes), name="sweep"),
+        asyncio.create_task(hear_urgent(pool, lanes), name="urgent"),
+    ]
+    if redis_url is not None:
+        loops.append(asyncio.create_task(hear_doorbell(redis_url, lanes), name="doorbell"))
+    stopped = asyncio.create_task(stop.wait(), name="stop")
+    done, _ = await asyncio.wait([stopped, *loops], return_when=asyncio.FIRST_COMPLETED)
+    crashed = [task for task in loops if task in done]
+    for task in crashed:
+        _log.error("loop_crashed", loop=task.get_name(), exc_info=task.exception())
+    for loop in loops:
+        loop.cancel()
+    stopped.cancel()
+    await asyncio.gather(stopped, *loops, return_exceptions=True)
+    finished = await lanes.drain()
+    return 0 if finished and not crashed else 1
