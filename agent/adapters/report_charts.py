@@ -71,6 +71,8 @@ class WeekChart:
 
 
 WIDTH, HEIGHT, LEFT, TOP, BASE = 760, 250, 46, 12, 222
+RIGHT = 16
+MONTH_LABEL = 58
 
 
 def week_chart(weeks: Sequence[WeekLine]) -> WeekChart:
@@ -78,7 +80,7 @@ def week_chart(weeks: Sequence[WeekLine]) -> WeekChart:
     most = max((week.until_due + week.past_due for week in weeks), default=0)
     step = round_step(most)
     top = step * -(-most // step) or 1
-    pitch = (WIDTH - LEFT) / max(len(weeks), 1)
+    pitch = (WIDTH - LEFT - RIGHT) / max(len(weeks), 1)
     return WeekChart(
         width=WIDTH,
         height=HEIGHT,
@@ -113,17 +115,20 @@ def _column(week: WeekLine, x: float, top: int) -> Column:
         lower_height=round(BASE - middle, 2),
         upper_y=upper,
         upper_height=round(middle - upper, 2),
-        title=f"Week of {day(week.monday)}: {week.until_due:,} until due, {week.past_due:,} past due",
+        title=f"Week of {day(week.monday)}: {week.until_due:,} until due,"
+        f" {week.past_due:,} past due",
     )
 
 
 def _months(mondays: Sequence[date], pitch: float) -> tuple[Tick, ...]:
-    """The first Monday of a month is labelled; with many months of every third, then of January."""
+    """Labels at the first Monday of a month, of a quarter or of a year, where there is room."""
     every = 1 if len(mondays) <= 52 else 3 if len(mondays) <= 157 else 12
     return tuple(
         Tick(round(LEFT + pitch * n, 2), f"{MONTHS[monday.month - 1]} {monday.year}")
         for n, monday in enumerate(mondays)
-        if monday.day <= 7 and (monday.month - 1) % every == 0
+        if monday.day <= 7
+        and (monday.month - 1) % every == 0
+        and LEFT + pitch * n + MONTH_LABEL <= WIDTH
     )
 
 

@@ -83,8 +83,10 @@ def _day(value: date | str) -> str:
 
 
 def _words(name: str) -> str:
-    """An id as words: `late-3` becomes `Late 3`."""
-    return _capital(name if name[:1].isdigit() else name.replace("-", " ").replace("_", " "))
+    """An id as words: `unknown-loan` becomes `Unknown loan`, the bucket `8-30` becomes `8–30`."""
+    if name[:1].isdigit():
+        return name.replace("-", "\N{EN DASH}")
+    return _capital(name.replace("-", " ").replace("_", " "))
 
 
 def _capital(text: str) -> str:

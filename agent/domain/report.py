@@ -30,7 +30,7 @@ Record = Mapping[str, Any]
 class ReportBuilder:
     """Takes the records of one replay, in any interleaving; decisions must be in order of time.
 
-    A record that lacks a field of its kind raises `KeyError` or `ValueError`: they are our own files.
+    A record that lacks a field of its kind raises `KeyError`: they are our own files.
     """
 
     def __init__(self) -> None:
@@ -52,7 +52,7 @@ class ReportBuilder:
         self._outcomes.add(outcome)
 
     def add_opening(self, loan: str, opened_on: date) -> None:
-        """Say when a loan began, local date; roll rates from `current` need it, nothing else does."""
+        """Say on which local day a loan began; only roll rates from `current` need it."""
         self._opened[loan] = opened_on
 
     def build(self, run: Record) -> Report:

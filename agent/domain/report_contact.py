@@ -1,6 +1,6 @@
 """Replay report: what left the building and what the gate decided.
 
-Streams of messages and decisions are folded into counts. Memory grows with notices, never with texts.
+Messages and decisions are folded into counts. Memory grows with notices, never with texts.
 """
 
 from collections import Counter, defaultdict

@@ -56,7 +56,7 @@ class _Fact:
 
 
 class OutcomeTally:
-    """Keeps the outcomes of each loan until all are known, since a later one may retract an earlier."""
+    """Keeps the outcomes of each loan until all are known: a later one may retract an earlier."""
 
     def __init__(self) -> None:
         self.by_type: Counter[str] = Counter()

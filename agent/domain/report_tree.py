@@ -1,8 +1,8 @@
 """What a replay report says, as frozen values, and how they become JSON.
 
-Counts are whole numbers of records; rates are fractions of one, rounded to four places, `None` where
-nothing could be counted. Everything that depends on the machine lies in `Speed` and nowhere else,
-so two reports of the same history compare equal apart from it.
+Counts are whole numbers of records; rates are fractions of one, rounded to four places, `None`
+where nothing could be counted. Everything that depends on the machine lies in `Speed` and nowhere
+else, so two reports of the same history compare equal apart from it.
 """
 
 from dataclasses import dataclass, fields, is_dataclass

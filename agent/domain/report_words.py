@@ -3,25 +3,28 @@
 from collections.abc import Mapping
 
 DEFINITIONS = {
-    "notice": "one planned contact, counted once per (loan, anchor, stage); a fallback to another"
-    " channel is a second message of the same notice",
-    "paid_next": "sent notices after which the loan was cured, paid off or its due date moved on, with"
-    " no later message about that due date in between. The last message before a payment need not be"
-    " its cause",
-    "person_weeks": "weeks (Monday to Sunday, local time) in which a borrower got n messages, over all"
-    " loans and channels; weeks without a message are not counted",
-    "peaks": "the most notices one borrower got within a local day and within seven local days in a"
-    " row; a fallback of one notice is not a second one",
-    "rules": "decisions in which the rule failed; a decision with several failing rules counts for each",
-    "median_amount": "the lower median of the amounts asked for, one count a message: an amount that"
-    " was really asked",
-    "cure_rate": "stays in bucket X that ended current or paid off ÷ stays in bucket X that began (by"
-    " count)",
-    "roll_rate": "loans in bucket X at the end of a month that are in bucket Y at the end of the next"
-    " month ÷ loans in bucket X at the end of the first (cohort form, by count, all months together)",
-    "lateness": "date an instalment was covered by payments − its due date, over all instalments of"
-    " loans that were paid off; fees are left out",
-    "charge_offs": "loans recommended to the ledger for charge-off, retracted recommendations left out",
+    "notice": "one planned contact, counted once per (loan, anchor, stage); a fallback to"
+    " another channel is a second message of the same notice",
+    "paid_next": "sent notices after which the loan was cured, paid off or its due date moved on,"
+    " with no later message about that due date in between. The last message before a"
+    " payment need not be its cause",
+    "person_weeks": "weeks (Monday to Sunday, local time) in which a borrower got n messages, over"
+    " all loans and channels; weeks without a message are not counted",
+    "peaks": "the most notices one borrower got within a local day and within seven local days"
+    " in a row; a fallback of one notice is not a second one",
+    "rules": "decisions in which the rule failed; a decision with several failing rules counts"
+    " for each",
+    "median_amount": "the lower median of the amounts asked for, one count a message: an amount"
+    " that was really asked",
+    "cure_rate": "stays in bucket X that ended current or paid off ÷ stays in bucket X that began"
+    " (by count)",
+    "roll_rate": "loans in bucket X at the end of a month that are in bucket Y at the end of the"
+    " next month ÷ loans in bucket X at the end of the first (cohort form, by count,"
+    " all months together)",
+    "lateness": "date an instalment was covered by payments − its due date, over all instalments"
+    " of loans that were paid off; fees are left out",
+    "charge_offs": "loans recommended to the ledger for charge-off, retracted recommendations left"
+    " out",
 }
 GATE_RULES = {
     "paid": "The loan had been paid off",
@@ -68,7 +71,7 @@ KINDS = (
 
 
 def meaning(rule: str, stated: Mapping[str, str]) -> str:
-    """What a rule means: as the run states it, as the gate words it, or by the kind its id tells."""
+    """What a rule means: as the run states it, as the gate words it, or by what its id tells."""
     known = stated.get(rule) or GATE_RULES.get(rule)
     if known:
         return known

@@ -141,7 +141,8 @@ def test_an_empty_run_says_nothing_but_zeros() -> None:
     assert found.headline.messages_per_loan_contacted is None
     assert (found.stages, found.weeks, found.hours, found.visits, found.currencies) == ((),) * 5
     assert found.peaks.local_day == found.peaks.seven_local_days == 0
-    assert found.rolls.months == 0 and found.rolls.first is None
+    assert found.rolls.months == 0
+    assert found.rolls.first is None
     assert found.speed.events_per_second is None
     assert report_json(found)["headline"]["messages"] == 0
 
