@@ -1,0 +1,242 @@
+"""What borrowers read: texts with placeholders, filled with amounts and dates in their language.
+
+A text knows `{name}` for the names in `NAMES` and nothing else: no expression, no condition, no
+nesting. So whatever can go wrong with one is found when it is read, not when it is sent.
+
+A push shows on a lock screen. Its text, `<message>.push` or else `neutral.push`, may say who writes
+and nothing of the debt; its first line is the title.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterator, Mapping
+from copy import copy
+from dataclasses import dataclass, replace
+from datetime import date
+from decimal import Decimal
+from functools import lru_cache
+
+from babel import Locale, UnknownLocaleError
+from babel.dates import format_date
+from babel.numbers import NumberPattern
+
+from agent.domain.ladder import Action, Ladder, Problem
+from agent.domain.money import minor_units
+
+NAMES = ("lender", "loan", "amount", "due_date", "days_late", "days_left")
+PUSH_NAMES = ("lender",)
+PUSH_SUFFIX = ".push"
+NEUTRAL = "neutral"
+LAST_RESORT = "en"
+TEXT_MAX = 1000
+_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
+# What Babel writes and a phone's basic alphabet lacks, or what no reader can see.
+_PLAIN = str.maketrans(
+    {"\u00a0": " ", "\u202f": " ", "\u2019": "'", "\u200e": "", "\u200f": "", "\u2212": "-"}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A parsed text: literals, and between each two of them one of the `names`."""
+
+    literals: tuple[str, ...]
+    names: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Texts:
+    """Every text, parsed. Keys are (locale, message); a push is its title and its body."""
+
+    sms: Mapping[tuple[str, str], Template]
+    push: Mapping[tuple[str, str], tuple[Template, Template]]
+
+    def locales(self) -> tuple[str, ...]:
+        return tuple(sorted({locale for locale, _ in self.sms}))
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """The facts that a message states. `today` is the borrower's local date of sending."""
+
+    lender: str
+    loan: str
+    amount_minor: int
+    currency: str
+    due_on: date
+    today: date
+
+
+@dataclass(frozen=True, slots=True)
+class Composed:
+    """A message ready to send, and the locale whose text it is."""
+
+    title: str | None
+    body: str
+    locale: str
+
+
+@lru_cache(maxsize=1024)
+def parse(text: str) -> Template | Problem:
+    """Read a text; a brace that belongs to no known placeholder refuses it."""
+    text = text.strip()
+    if not text or len(text) > TEXT_MAX:
+        return Problem("text", f"{len(text)} characters", f"write 1 to {TEXT_MAX}")
+    pieces = _PLACEHOLDER.split(text)
+    literals, names = tuple(pieces[::2]), tuple(pieces[1::2])
+    unknown = [name for name in names if name not in NAMES]
+    if unknown:
+        return Problem("text", f"unknown {{{unknown[0]}}}", f"use one of: {', '.join(NAMES)}")
+    if any("{" in literal or "}" in literal for literal in literals):
+        return Problem("text", "a brace that is no placeholder", "write {amount} or no brace")
+    if any(unicodedata.category(c) == "Cc" and c != "\n" for c in text):
+        return Problem("text", "a control character", "remove it; only line breaks may stay")
+    return Template(literals, names)
+
+
+def render(template: Template, values: Mapping[str, str]) -> str:
+    """Fill a text. `wording` gives every name a value; a name without one is left empty."""
+    parts = [template.literals[0]]
+    for name, literal in zip(template.names, template.literals[1:], strict=True):
+        parts += (values.get(name, ""), literal)
+    return "".join(parts)
+
+
+def parse_push(text: str) -> tuple[Template, Template] | Problem:
+    """A push text's title and body; refused if it could show the debt on a lock screen."""
+    title, _, body = text.strip().partition("\n")
+    first, second = parse(title), parse(body)
+    if isinstance(first, Problem):
+        return first
+    if isinstance(second, Problem):
+        return second
+    told = [name for name in (*first.names, *second.names) if name not in PUSH_NAMES]
+    if told:
+        what = f"{{{told[0]}}} would show on a lock screen"
+        return Problem("text", what, f"a push may use: {', '.join(PUSH_NAMES)}")
+    return first, second
+
+
+def compile_texts(raw: Mapping[tuple[str, str], str]) -> Texts | tuple[Problem, ...]:
+    """Parse all texts, keyed by (locale, name); every problem at once."""
+    problems: list[Problem] = []
+    sms: dict[tuple[str, str], Template] = {}
+    push: dict[tuple[str, str], tuple[Template, Template]] = {}
+    for (locale, name), text in raw.items():
+        found = parse_push(text) if name.endswith(PUSH_SUFFIX) else parse(text)
+        match found:
+            case Problem():
+                problems.append(replace(found, where=f"{locale}/{name}"))
+            case Template():
+                sms[locale, name] = found
+            case _:
+                push[locale, name.removesuffix(PUSH_SUFFIX)] = found
+    return tuple(problems) if problems else Texts(sms, push)
+
+
+def misfits(ladder: Ladder, texts: Texts) -> Iterator[Problem]:
+    """What a ladder and a set of texts miss of each other.
+
+    Every message must exist in the last-resort locale, so that every borrower gets one; days left
+    are only said before the due date, days late only after it.
+    """
+    pushes = any("push" in stage.channels for stage in ladder.stages)
+    if pushes and (LAST_RESORT, NEUTRAL) not in texts.push:
+        where = f"{LAST_RESORT}/{NEUTRAL}{PUSH_SUFFIX}"
+        yield Problem(where, "missing", "write a push text that tells nothing of the debt")
+    for stage in ladder.stages:
+        if stage.action is not Action.MESSAGE or stage.message is None:
+            continue
+        if (LAST_RESORT, stage.message) not in texts.sms:
+            fix = f"write it; {LAST_RESORT} is what a borrower of any other language gets"
+            yield Problem(f"{LAST_RESORT}/{stage.message}", f"missing for stage {stage.id}", fix)
+        wrong = "days_late" if stage.offset_days <= 0 else "days_left"
+        for (locale, message), template in texts.sms.items():
+            if message == stage.message and wrong in template.names:
+                what = f"{{{wrong}}} makes no sense for stage {stage.id}"
+                yield Problem(f"{locale}/{message}", what, "say {due_date}")
+
+
+def compose(
+    texts: Texts, message: str, channel: str, locale: str, wording: Wording
+) -> Composed | Problem:
+    """One message in the first locale of the borrower's chain that has a text for it."""
+    for candidate in chain(locale):
+        if channel == "push":
+            pair = texts.push.get((candidate, message)) or texts.push.get((candidate, NEUTRAL))
+            if pair is not None:
+                values = worded(wording, locale, candidate)
+                return Composed(render(pair[0], values), render(pair[1], values), candidate)
+        elif (template := texts.sms.get((candidate, message))) is not None:
+            return Composed(None, render(template, worded(wording, locale, candidate)), candidate)
+    return Problem(
+        f"{message} ({channel})", "no text in any locale", f"write {LAST_RESORT} at least"
+    )
+
+
+@lru_cache(maxsize=1024)
+def chain(locale: str) -> tuple[str, ...]:
+    """Locales to look for, nearest first: `en-NG`, `en`; `zh-TW`, `zh-CN`, `en`; `sw`, `en`."""
+    if not _LOCALE.fullmatch(locale):
+        return (LAST_RESORT,)
+    language, rest = _language(locale), re.split("[-_]", locale)[1:]
+    regions = [part.upper() for part in rest if len(part) == 2]
+    found = [f"{language}-{region}" for region in regions]
+    found += ["zh-CN"] if language == "zh" else [language]
+    return tuple(dict.fromkeys((*found, LAST_RESORT)))
+
+
+def _language(locale: str) -> str:
+    return re.split("[-_]", locale)[0].lower()
+
+
+def worded(wording: Wording, locale: str, text_locale: str) -> Mapping[str, str]:
+    """A value for every placeholder, in the language of the text and the habits of the reader."""
+    same_language = _language(locale) == _language(text_locale)
+    reader = locale if same_language else text_locale
+    late = (wording.today - wording.due_on).days
+    return {
+        "lender": wording.lender,
+        "loan": wording.loan,
+        "amount": amount_text(wording.amount_minor, wording.currency, reader),
+        "due_date": date_text(wording.due_on, reader),
+        "days_late": str(max(0, late)),
+        "days_left": str(max(0, -late)),
+    }
+
+
+@lru_cache(maxsize=16384)
+def amount_text(minor: int, currency: str, locale: str) -> str:
+    """An amount for a reader, `NGN 6,500.00`: the code, grouped digits, plain characters only."""
+    place, digits = _locale(locale), minor_units(currency)
+    exponent = 2 if digits is None else digits
+    pattern = _pattern(place.decimal_formats[None], exponent)
+    amount = pattern.apply(Decimal(minor).scaleb(-exponent), place)
+    return f"{currency} {amount}".translate(_PLAIN)
+
+
+def _pattern(habit: NumberPattern, exponent: int) -> NumberPattern:
+    pattern = copy(habit)
+    pattern.frac_prec = (exponent, exponent)
+    return pattern
+
+
+@lru_cache(maxsize=4096)
+def date_text(day: date, locale: str) -> str:
+    """A date for a reader, its month in words wherever digits alone could be read two ways."""
+    place = _locale(locale)
+    text = format_date(day, "medium", locale=place)
+    if not any(c.isalpha() for c in text):
+        text = format_date(day, "long", locale=place)
+    return text.translate(_PLAIN)
+
+
+@lru_cache(maxsize=1024)
+def _locale(tag: str) -> Locale:
+    for candidate in (tag.replace("_", "-"), _language(tag), LAST_RESORT):
+        try:
+            return Locale.parse(candidate, sep="-")
+        except (UnknownLocaleError, ValueError):
+            continue
+    return Locale(LAST_RESORT)
