@@ -47,14 +47,19 @@ async def pool(database_url: str) -> AsyncIterator[asyncpg.Pool]:
     await opened.close()
 
 
+@pytest.fixture(scope="session")
+def valkey_url(stores: SessionStores) -> str:
+    """The session's Valkey; a fixture of its own because it is started outside the tests' loop."""
+    return stores.valkey()
+
+
 @pytest.fixture
-async def redis_url(stores: SessionStores) -> str:
+async def redis_url(valkey_url: str) -> str:
     """An empty Valkey."""
-    url = stores.valkey()
-    client = redis.Redis.from_url(url)
+    client = redis.Redis.from_url(valkey_url)
     await client.flushall()
     await client.aclose()
-    return url
+    return valkey_url
 
 
 @pytest.fixture
