@@ -28,7 +28,7 @@ def bar(parts: Sequence[int], whole: int) -> tuple[Segment, ...]:
     for tone, part in enumerate(parts, start=1):
         width = BAR_WIDTH * part / whole if whole else 0.0
         if part:
-            segments.append(Segment(round(x, 1), round(max(width - GAP, 2), 1), tone))
+            segments.append(Segment(round(x, 1), round(max(width - GAP, 4), 1), tone))
         x += width
     return tuple(segments)
 

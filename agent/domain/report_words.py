@@ -65,8 +65,10 @@ FAMILIES = {
 # Rules of packs have ids of their own; these parts say what kind of rule it is.
 KINDS = (
     (("window", "hours", "time"), "Outside the hours in which contact is allowed"),
-    (("cap", "day", "week", "7in7", "cooldown"), "The person had been contacted often enough"),
     (("holiday",), "A holiday on which contact is not wanted"),
+    (("week", "7in7"), "The person had been contacted often enough within a week"),
+    (("day",), "The person had been contacted often enough that day"),
+    (("cap", "cooldown"), "The person had been contacted often enough"),
 )
 
 
