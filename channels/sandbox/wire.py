@@ -23,6 +23,11 @@ def signed_by(secret: bytes, url: str, body: bytes, signature: str) -> bool:
     return hmac.compare_digest(sign(secret, url, body).encode(), signature.encode())
 
 
+def status_url(public_url: str, lane: int, token: str) -> str:
+    """Where receipts of this attempt are to be posted; the address is what carries its token."""
+    return f"{public_url}/webhooks/sandbox/{lane}/{token}"
+
+
 def message_body(message: Message) -> bytes:
     """The body of `POST /messages`."""
     return orjson.dumps(

@@ -1,0 +1,107 @@
+"""Receipts from the HTTP sandbox: only signed ones, committed before the answer, in groups."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from agent.api.sandbox_callbacks import ReceiptInbox, add_sandbox_callbacks
+from channels.base import Receipt, Status
+from channels.sandbox.wire import SIGNATURE_HEADER, receipt_body, sign, status_url
+
+PUBLIC = "https://duly.example"
+SECRET = b"s3"
+AT = datetime(2026, 3, 2, 9, 0, tzinfo=UTC)
+
+
+def receipt(number: int) -> Receipt:
+    return Receipt("sms", f"SM{number}", Status.DELIVERED, f"{number:032x}", None, AT)
+
+
+class Store:
+    """Takes receipts when its gate is open."""
+
+    def __init__(self) -> None:
+        self.groups: list[tuple[int, list[Receipt]]] = []
+        self.gate = asyncio.Event()
+        self.broken = False
+
+    async def __call__(self, lane: int, receipts: Sequence[Receipt]) -> None:
+        await self.gate.wait()
+        if self.broken:
+            raise OSError("the database is away")
+        self.groups.append((lane, list(receipts)))
+
+
+def client_of(store: Store) -> TestClient[web.Request, web.Application]:
+    app = web.Application()
+    add_sandbox_callbacks(app, ReceiptInbox(store), public_url=PUBLIC, secret=SECRET)
+    return TestClient(TestServer(app))
+
+
+async def post(
+    client: TestClient[web.Request, web.Application], one: Receipt, secret: bytes = SECRET
+) -> int:
+    body = receipt_body(one)
+    url = status_url(PUBLIC, 3, one.token or "")
+    headers = {SIGNATURE_HEADER: sign(secret, url, body)}
+    async with client.post(url.removeprefix(PUBLIC), data=body, headers=headers) as response:
+        return response.status
+
+
+async def test_a_signed_receipt_is_stored_before_its_answer() -> None:
+    store = Store()
+    async with client_of(store) as client:
+        posting = asyncio.create_task(post(client, receipt(1)))
+        await asyncio.wait([posting], timeout=0.05)
+        assert not posting.done()
+        store.gate.set()
+        assert await posting == 204
+    assert store.groups == [(3, [receipt(1)])]
+
+
+async def test_what_arrives_during_a_commit_shares_the_next_one() -> None:
+    store = Store()
+    inbox = ReceiptInbox(store)
+    waiting = [asyncio.create_task(inbox.put(1 + n % 2, receipt(n))) for n in range(1200)]
+    await asyncio.wait(waiting[:1], timeout=0.01)
+    store.gate.set()
+    await asyncio.gather(*waiting)
+    assert sorted((lane, len(group)) for lane, group in store.groups) == [
+        (1, 100), (1, 500), (2, 100), (2, 500),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("secret", [b"", b"other"])
+async def test_an_unsigned_one_is_refused(secret: bytes) -> None:
+    store = Store()
+    store.gate.set()
+    async with client_of(store) as client:
+        assert await post(client, receipt(1), secret) == 403
+    assert store.groups == []
+
+
+async def test_when_it_cannot_be_stored_the_sender_hears_so() -> None:
+    store = Store()
+    store.gate.set()
+    store.broken = True
+    async with client_of(store) as client:
+        assert await post(client, receipt(1)) == 503
+        store.broken = False
+        assert await post(client, receipt(1)) == 204
+    assert store.groups == [(3, [receipt(1)])]
+
+
+async def test_nonsense_is_refused() -> None:
+    store = Store()
+    async with client_of(store) as client:
+        token = f"{1:032x}"
+        url, body = status_url(PUBLIC, 3, token), b'{"id": 3}'
+        headers = {SIGNATURE_HEADER: sign(SECRET, url, body)}
+        async with client.post(url.removeprefix(PUBLIC), data=body, headers=headers) as response:
+            assert response.status == 400
+        async with client.post("/webhooks/sandbox/x/y", data=body) as response:
+            assert response.status == 404

@@ -1,0 +1,1 @@
+"""Faults: killed processes, stopped clocks, lost answers, an absent Redis."""
