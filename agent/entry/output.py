@@ -32,7 +32,7 @@ def show(document: Any, *, as_json: bool, pleasant: Callable[["Console"], None])
         return
     from rich.console import Console
 
-    pleasant(Console(highlight=False, soft_wrap=not sys.stdout.isatty()))
+    pleasant(Console(highlight=False, emoji=False, soft_wrap=not sys.stdout.isatty()))
 
 
 def run(doing: Coroutine[Any, Any, T]) -> T:

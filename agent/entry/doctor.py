@@ -1,0 +1,273 @@
+"""What `duly doctor` looks at. Each check returns findings; each finding says what to do."""
+
+import os
+import tomllib
+import zoneinfo
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from enum import StrEnum
+from importlib.metadata import version
+from pathlib import Path
+
+import asyncpg
+import redis.asyncio as redis
+
+import schedules
+from agent import config
+from agent.adapters.embedded import StoreFailed, embedded_valkey, open_database
+from agent.clock import Clock
+from agent.config import BadSettings, Settings
+from agent.domain.calendar import BusinessCalendar, compile_calendar
+from agent.domain.conduct import Pack, compile_pack
+from agent.domain.ladder_compile import Ladder, compile_ladder
+from agent.store import sql
+from agent.store.connect import Unreachable, open_connection
+from agent.store.keyring import Keyring, Unreadable
+from agent.store.migrate import HistoryDiffers, pending
+
+OLDEST_POSTGRES = 160000
+LARGEST_SKEW = timedelta(seconds=2)
+OLDEST_ZONES_YEARS = 1
+_PROBE = "duly:doctor"
+_LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
+
+
+class Level(StrEnum):
+    """How bad a finding is; only a problem makes the command fail."""
+
+    OK = "ok"
+    WARNING = "warning"
+    PROBLEM = "problem"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One line of the answer; `do` is empty when there is nothing to do."""
+
+    check: str
+    level: Level
+    says: str
+    do: str = ""
+
+
+def _ok(check: str, says: str) -> Finding:
+    return Finding(check, Level.OK, says)
+
+
+def _warning(check: str, says: str, do: str) -> Finding:
+    return Finding(check, Level.WARNING, says, do)
+
+
+def _problem(check: str, says: str, do: str) -> Finding:
+    return Finding(check, Level.PROBLEM, says, do)
+
+
+async def examine(clock: Clock) -> list[Finding]:
+    """Every finding, in the order in which one would put things right."""
+    findings = list(_variables())
+    try:
+        settings = config.load()
+    except BadSettings as problem:
+        return [*findings, _problem("configuration", str(problem), "put the setting right")]
+    findings += _configuration(settings)
+    findings += await _database(settings, clock)
+    findings += await _doorbell(settings)
+    findings += [_zones(clock.now().date()), *_shipped(clock.now().date())]
+    return findings
+
+
+def _variables() -> Iterator[Finding]:
+    for name in config.unknown_variables(os.environ):
+        do = "correct its name or unset it; `duly doctor --settings` lists the settings"
+        yield _warning("configuration", f"{name} is set, but there is no such setting", do)
+
+
+def _configuration(settings: Settings) -> Iterator[Finding]:
+    stores = "embedded stores" if settings.database_url is None else "a database of your own"
+    yield _ok(
+        "configuration", f"read; {stores}, data in {settings.data_dir.expanduser().resolve()}"
+    )
+    if settings.ledger_url and settings.ledger_secret is None:
+        do = "set DULY_LEDGER_SECRET to the whsec_… that the ledger verifies with"
+        yield _problem("ledger", "outcomes would be posted unsigned", do)
+    if settings.database_url and settings.public_url.startswith(_LOOPBACK):
+        do = "set DULY_PUBLIC_URL to the address that providers and borrowers reach"
+        yield _warning(
+            "public address", f"{settings.public_url} cannot be reached from outside", do
+        )
+
+
+async def _database(settings: Settings, clock: Clock) -> list[Finding]:
+    try:
+        async with open_database(
+            settings.data_dir, config.revealed(settings.database_url)
+        ) as address:
+            conn = await open_connection(address)
+            try:
+                return [finding async for finding in _connected(conn, settings, clock)]
+            finally:
+                await conn.close()
+    except (StoreFailed, Unreachable) as problem:
+        return [_problem("database", str(problem), "start it, or correct its address")]
+
+
+async def _connected(
+    conn: asyncpg.Connection, settings: Settings, clock: Clock
+) -> AsyncIterator[Finding]:
+    before = clock.now()
+    row = await sql.fetch_row(conn, "doctor_database")
+    after = clock.now()
+    assert row is not None
+    yield _version(row["version"])
+    yield await _writable(conn, read_only=row["read_only"])
+    yield _skew(row["at"], before + (after - before) / 2)
+    schema = await _schema(conn)
+    yield schema
+    yield await _key(conn, settings, has_tables=schema.level is Level.OK)
+
+
+def _version(number: int) -> Finding:
+    says = f"PostgreSQL {number // 10000}.{number % 10000}"
+    if number < OLDEST_POSTGRES:
+        return _problem("database", f"{says} is too old", "use PostgreSQL 16 or newer")
+    return _ok("database", says)
+
+
+async def _writable(conn: asyncpg.Connection, *, read_only: bool) -> Finding:
+    if read_only:
+        do = "point DULY_DATABASE_URL at the primary"
+        return _problem("database writes", "the database is read-only", do)
+    try:
+        async with conn.transaction():
+            await sql.execute(conn, "doctor_write")
+    except asyncpg.PostgresError as problem:
+        do = "grant this account the right to write, or free space"
+        return _problem("database writes", f"refused ({problem.sqlstate})", do)
+    return _ok("database writes", "possible")
+
+
+def _skew(theirs: datetime, ours: datetime) -> Finding:
+    skew = theirs - ours
+    says = f"this machine and the database differ by {abs(skew).total_seconds():.3f} s"
+    if abs(skew) > LARGEST_SKEW:
+        return _problem("clock", says, "let NTP (chrony, systemd-timesyncd) set the clocks of both")
+    return _ok("clock", says)
+
+
+async def _schema(conn: asyncpg.Connection) -> Finding:
+    try:
+        names = await pending(conn)
+    except HistoryDiffers as problem:
+        return _problem("schema", str(problem), "run the release that fits the database")
+    if names:
+        return _problem("schema", f"pending: {', '.join(names)}", "run `duly migrate`")
+    return _ok("schema", "up to date")
+
+
+async def _key(conn: asyncpg.Connection, settings: Settings, *, has_tables: bool) -> Finding:
+    check = "master key"
+    try:
+        keyring = Keyring(config.master_key(settings))
+    except BadSettings as problem:
+        return _problem(check, str(problem), "give the key that this database was used with")
+    path = config.key_path(settings)
+    if settings.master_key is None and path.stat().st_mode & 0o077:
+        return _problem(check, f"others can read {path}", f"chmod 600 {path}")
+    wrapped = await sql.fetch_value(conn, "doctor_wrapped_key") if has_tables else None
+    if wrapped is None:
+        return _ok(check, "set; nobody's data is stored yet to try it on")
+    try:
+        keyring.person_key(wrapped)
+    except Unreadable:
+        do = "give the key that this database was used with; without it, personal data is lost"
+        return _problem(check, "it does not open the data stored here", do)
+    return _ok(check, "opens the data stored here")
+
+
+async def _doorbell(settings: Settings) -> list[Finding]:
+    try:
+        if settings.redis_url is not None:
+            return await _ring(settings.redis_url.get_secret_value())
+        async with embedded_valkey(settings.data_dir) as address:
+            return await _ring(address)
+    except (StoreFailed, redis.RedisError, OSError, ValueError) as problem:
+        do = "start it, or correct DULY_REDIS_URL; until then only the sweep finds due work"
+        return [_problem("queue", f"{type(problem).__name__}: {problem}", do)]
+
+
+async def _ring(address: str) -> list[Finding]:
+    client = redis.Redis.from_url(address, decode_responses=True)
+    try:
+        about = await client.info("server")
+        await client.set(_PROBE, "1", ex=10)
+        await client.delete(_PROBE)
+        policy = (await client.info("memory")).get("maxmemory_policy", "unknown")
+    finally:
+        await client.aclose()
+    name = about.get("server_name", "redis")
+    found = about.get("valkey_version") or about["redis_version"]
+    if policy != "noeviction":
+        do = "set maxmemory-policy noeviction: evicted jobs wait for the sweep"
+        return [_problem("queue", f"maxmemory-policy is {policy}", do)]
+    return [_ok("queue", f"{name} {found}, writable, {policy}")]
+
+
+def _zones(today: date) -> Finding:
+    """Python takes the system's zone files before those of the package `tzdata`."""
+    release = _zone_release()
+    says = f"zone data {release}"
+    if int(release[:4]) < today.year - OLDEST_ZONES_YEARS:
+        do = "upgrade the system's tzdata, or the Python package if there is none"
+        return _warning("time zones", f"{says} is old", do)
+    return _ok("time zones", says)
+
+
+def _zone_release() -> str:
+    for folder in zoneinfo.TZPATH:
+        if (Path(folder) / "Etc" / "UTC").exists():
+            for name, word in (("tzdata.zi", 2), ("+VERSION", 0)):
+                file = Path(folder) / name
+                if file.exists():
+                    return file.read_text("utf-8").splitlines()[0].split()[word]
+            return f"{version('tzdata')} or other (the system does not say)"
+    return version("tzdata")
+
+
+def _shipped(today: date) -> Iterator[Finding]:
+    calendars: dict[str, BusinessCalendar] = {}
+    for name in schedules.calendar_names():
+        calendar = compile_calendar(tomllib.loads(schedules.calendar_text(name)))
+        if isinstance(calendar, BusinessCalendar):
+            calendars[name] = calendar
+        yield _calendar(name, calendar, today)
+    for name in schedules.ladder_names():
+        yield _ladder(name, compile_ladder(tomllib.loads(schedules.ladder_text(name)), calendars))
+    for name in schedules.conduct_names():
+        pack = compile_pack(tomllib.loads(schedules.conduct_text(name)), "shipped")
+        yield _pack(name, pack, today)
+
+
+def _calendar(name: str, calendar: BusinessCalendar | str, today: date) -> Finding:
+    check = f"calendar {name}"
+    if isinstance(calendar, str):
+        return _problem(check, calendar, "install Duly again")
+    if not calendar.is_covered(today):
+        until = calendar.covers[1]
+        do = "upgrade Duly, or load next year's holidays; until then only weekends count"
+        return _warning(check, f"knows holidays only until {until}", do)
+    return _ok(check, f"covers {today.year}")
+
+
+def _ladder(name: str, ladder: Ladder | tuple[object, ...]) -> Finding:
+    if isinstance(ladder, Ladder):
+        return _ok(f"schedule {name}", f"{len(ladder.stages)} stages")
+    return _problem(f"schedule {name}", str(ladder[0]), "install Duly again")
+
+
+def _pack(name: str, pack: Pack | tuple[object, ...], today: date) -> Finding:
+    if not isinstance(pack, Pack):
+        return _problem(f"conduct {name}", str(pack[0]), "install Duly again")
+    if not pack.in_force(today):
+        return _warning(f"conduct {name}", "is not in force today", "check its dates")
+    return _ok(f"conduct {name}", f"{len(pack.rules)} rules, in force")
