@@ -82,17 +82,20 @@ def sign(keys: Sequence[bytes], message_id: str, timestamp: int, body: bytes) ->
 class HttpLedger:
     """Posts outcomes over one shared session; use as an asynchronous context manager."""
 
-    def __init__(self, url: str, keys: Sequence[bytes], clock: Clock) -> None:
+    def __init__(
+        self, url: str, keys: Sequence[bytes], clock: Clock, *, call_seconds: float = CALL_SECONDS
+    ) -> None:
         if not url.startswith(("https://", "http://")):
             raise ValueError("the ledger's address must be http or https")
         if not keys:
             raise BadSecret("a ledger address needs a signing secret")
         self._url, self._keys, self._clock = url, tuple(keys), clock
+        self._call_seconds = call_seconds
         self._session: aiohttp.ClientSession | None = None
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=CALL_SECONDS, sock_connect=CONNECT_SECONDS),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
             connector=aiohttp.TCPConnector(limit=CONNECTIONS_MAX),
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"content-type": CONTENT_TYPE, "user-agent": "duly"},
@@ -114,7 +117,7 @@ class HttpLedger:
             reraise=True,
         )
         try:
-            async with asyncio.timeout(CALL_SECONDS):
+            async with asyncio.timeout(self._call_seconds):
                 return await retrying(self._post, told.id, body)
         except TimeoutError:
             return Delayed("timeout")

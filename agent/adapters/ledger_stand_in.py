@@ -19,6 +19,7 @@ from typing import Any
 from aiohttp import web
 
 TOLERANCE_SECONDS = 300
+RETRY_AFTER_SECONDS = 30
 PATH = "/outcomes"
 
 
@@ -48,6 +49,14 @@ class Receipt:
     again: bool
 
 
+_BAD_ANSWERS: dict[Fault, tuple[HTTPStatus, dict[str, str]]] = {
+    Fault.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, {}),
+    Fault.REFUSE: (HTTPStatus.UNPROCESSABLE_ENTITY, {}),
+    Fault.BUSY: (HTTPStatus.TOO_MANY_REQUESTS, {"retry-after": str(RETRY_AFTER_SECONDS)}),
+    Fault.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, {}),
+    Fault.REDIRECT: (HTTPStatus.TEMPORARY_REDIRECT, {"location": "/elsewhere"}),
+}
+
 # loan, sequence, how often this id arrived before → what to do with it
 Script = Callable[[str, int, int], Fault | None]
 
@@ -64,7 +73,6 @@ class LedgerStandIn:
     secret: str
     now: Callable[[], float]
     script: Script = behave
-    retry_after: int = 30
     log: list[Receipt] = field(default_factory=list)
     applied: dict[str, dict[str, Any]] = field(default_factory=dict)
     violations: list[str] = field(default_factory=list)
@@ -110,29 +118,19 @@ class LedgerStandIn:
     ) -> web.StreamResponse:
         self._take(event, applies=fault in (None, Fault.LOST_ANSWER, Fault.CHATTER))
         match fault:
-            case Fault.ERROR:
-                return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR, text="trouble")
             case Fault.LOST_ANSWER | Fault.CUT:
                 if request.transport is not None:
                     request.transport.abort()
-                return web.Response()
             case Fault.HANG:
                 await self._release.wait()
-                return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
-            case Fault.REFUSE:
-                return web.Response(status=HTTPStatus.UNPROCESSABLE_ENTITY, text="unknown account")
-            case Fault.BUSY:
-                wait = {"retry-after": str(self.retry_after)}
-                return web.Response(status=HTTPStatus.TOO_MANY_REQUESTS, headers=wait)
-            case Fault.UNAUTHORIZED:
-                return web.Response(status=HTTPStatus.UNAUTHORIZED)
-            case Fault.REDIRECT:
-                there = {"location": "/elsewhere"}
-                return web.Response(status=HTTPStatus.TEMPORARY_REDIRECT, headers=there)
             case Fault.CHATTER:
                 return await _chatter(request)
             case None:
                 return web.json_response({"received": event["id"]})
+            case _:
+                status, headers = _BAD_ANSWERS[fault]
+                return web.Response(status=status, headers=headers, text="no")
+        return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
 
     def _take(self, event: dict[str, Any], *, applies: bool) -> None:
         """Write down the arrival; apply it once and check that it is the next of its loan."""

@@ -31,8 +31,6 @@ from agent.store.sql import Connection
 REJECTED_CASE = "ledger-rejected"
 ADDRESS_CASE = "ledger-address"
 CASE_DUE = timedelta(hours=24)
-# A run stops this long before its lease ends: one call must fit in, and the record after it.
-LEASE_MARGIN = timedelta(seconds=20)
 # A look at the due outcomes may find nothing to send, only followers to park.
 EMPTY_LEASES_MAX = 50
 TRIES = 3
@@ -50,6 +48,8 @@ class Pace:
     run: int = 16
     at_once: int = 32
     lease: timedelta = timedelta(seconds=90)
+    # a run stops this long before its lease ends: one call must fit in, and the record after it
+    margin: timedelta = timedelta(seconds=20)
     record_every: int = 64
     record_within: float = 0.2
     # so many failures with no success between them: the ledger is down, not a loan stuck
@@ -218,7 +218,7 @@ class _Pass:
 
     async def _send(self, run: store.Run) -> _Result:
         """Outcomes of one loan one after the other; the first that is not acknowledged ends the run."""
-        latest = run.lease - LEASE_MARGIN
+        latest = run.lease - self._pace.margin
         for sent, outcome in enumerate(run.outcomes):
             if self._health.tripped or self._clock.now() > latest:
                 return _Result(run, sent, None)

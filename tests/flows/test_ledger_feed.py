@@ -4,7 +4,7 @@ import asyncio
 from collections import Counter
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import asyncpg
 import orjson
@@ -16,6 +16,7 @@ from agent.clock import VirtualClock
 from agent.domain.feed import BACKOFF_MAX, Acknowledged, Answer, Delayed, Told, parse_outcome_id
 from agent.flows.ledger_feed import Feeder, Pace, acknowledge_pulled, replay
 from agent.store import outcomes as store
+from agent.store.sql import statements
 from tests.support.ledger import (
     NOW,
     ledger_on_loopback,
@@ -24,7 +25,7 @@ from tests.support.ledger import (
     unacked,
 )
 
-Pool = asyncpg.Pool
+Pool: TypeAlias = "asyncpg.Pool[Any]"
 PACE = Pace(batch=16, run=4, at_once=4, record_every=8, record_within=0.02, trip_after=6)
 
 
@@ -245,6 +246,44 @@ async def test_a_crash_between_post_and_record_sends_the_same_id_again(
     assert await unacked(pool, portfolio) == []
 
 
+class AnswersLast:
+    """Does not answer for one loan before it has taken everything of all the others."""
+
+    def __init__(self, slow: str, others: int) -> None:
+        self._slow, self._left = slow, others
+        self._rest_done = asyncio.Event()
+
+    async def deliver(self, told: Told) -> Answer:
+        if told.loan == self._slow:
+            await self._rest_done.wait()
+            return Acknowledged()
+        self._left -= 1
+        if self._left == 0:
+            self._rest_done.set()
+        return Acknowledged()
+
+
+async def test_a_slow_loan_holds_up_one_sender_only(pool: Pool, clock: VirtualClock) -> None:
+    portfolio = await make_portfolio(pool)
+    await make_outcomes(pool, portfolio, [2] * 200)
+    async with asyncio.timeout(60):
+        done = await feeder(pool, portfolio, AnswersLast("L0001", 398), clock).feed()
+    assert done.acked == 400
+
+
+async def test_a_ledger_that_hangs_is_given_up(pool: Pool, clock: VirtualClock) -> None:
+    portfolio = await make_portfolio(pool)
+    await make_outcomes(pool, portfolio, [2] * 20)
+
+    def script(loan: str, _sequence: int, _before: int) -> Fault | None:
+        return Fault.HANG if loan == "L0001" else None
+
+    async with ledger_on_loopback(clock, script, call_seconds=0.3) as (_, ledger):
+        done = await feeder(pool, portfolio, ledger, clock).feed()
+    assert (done.acked, done.delayed, done.tripped) == (38, 1, False)
+    assert await unacked(pool, portfolio) == [("L0001", 1), ("L0001", 2)]
+
+
 async def test_two_feeders_share_the_work(pool: Pool, clock: VirtualClock) -> None:
     portfolio = await make_portfolio(pool)
     counts = [1 + number % 9 for number in range(150)]
@@ -304,9 +343,7 @@ async def test_an_acknowledged_outcome_is_sent_again_only_when_staff_ask(
     assert await replay(pool, "no such loan", actor="ana", now=clock.now()) == []
 
 
-async def test_a_late_answer_does_not_count_after_the_lease(
-    pool: Pool, clock: VirtualClock
-) -> None:
+async def test_a_late_answer_does_not_count_after_the_lease(pool: Pool) -> None:
     portfolio = await make_portfolio(pool)
     await make_outcomes(pool, portfolio, [1])
     async with pool.acquire() as conn:
@@ -347,8 +384,7 @@ async def test_a_pulling_ledger_reads_pages_and_acknowledges_by_name(
     # what the pull left over can still be pushed
     async with ledger_on_loopback(clock) as (stand_in, ledger):
         await drain(pool, portfolio, ledger, clock)
-    assert list(stand_in.arrivals) == ["mobile-loans/L0002/2", "mobile-loans/L0003/1",
-                                       "mobile-loans/L0003/2"] or len(stand_in.arrivals) == 3  # fmt: skip
+    assert set(stand_in.arrivals) == set(seen[4:])
     assert await unacked(pool, portfolio) == []
 
 
@@ -381,7 +417,8 @@ class Forgetful:
     """Fails at random places, forgetting nothing it acknowledged; order is checked at the first time."""
 
     def __init__(self, seed: int) -> None:
-        self.state, self.first = seed, {}  # type: dict[str, list[int]]
+        self.state = seed
+        self.first: dict[str, list[int]] = {}
 
     async def deliver(self, told: Told) -> Answer:
         self.state = (self.state * 1103515245 + 12345) % 2**31
@@ -415,8 +452,6 @@ async def test_the_look_for_due_outcomes_reads_an_index_only(pool: Pool) -> None
     await make_outcomes(pool, portfolio, [5] * 400)
     await pool.execute("update outcome set acked_at = $1 where loan_id > 5", NOW)
     await pool.execute("vacuum analyze outcome")
-    from agent.store.sql import statements
-
     statement = statements()["lock_due_heads"]
     given = {"portfolio": portfolio, "now": NOW, "batch": 100}
     values = [given[name] for name in statement.params]

@@ -19,7 +19,7 @@ ZONE = "Africa/Lagos"
 
 @asynccontextmanager
 async def ledger_on_loopback(
-    clock: VirtualClock, script: Script = behave
+    clock: VirtualClock, script: Script = behave, *, call_seconds: float = 5
 ) -> AsyncIterator[tuple[LedgerStandIn, HttpLedger]]:
     """A stand-in that listens, and the client that posts to it; it keeps the same time."""
     stand_in = LedgerStandIn(SECRET, lambda: clock.now().timestamp(), script)
@@ -30,7 +30,7 @@ async def ledger_on_loopback(
     port = runner.addresses[0][1]
     try:
         async with HttpLedger(
-            f"http://127.0.0.1:{port}{PATH}", read_secrets(SECRET), clock
+            f"http://127.0.0.1:{port}{PATH}", read_secrets(SECRET), clock, call_seconds=call_seconds
         ) as client:
             yield stand_in, client
     finally:
