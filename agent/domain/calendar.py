@@ -64,7 +64,7 @@ def known_zone(name: str) -> bool:
 def _loads(name: str) -> bool:
     try:
         ZoneInfo(name)
-    except (OSError, ValueError):  # absent (ZoneInfoNotFoundError is an OSError), a folder, no zone
+    except (KeyError, OSError, ValueError):  # unknown, a folder, a file that is no zone
         return False
     return True
 
