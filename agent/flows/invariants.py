@@ -1,0 +1,284 @@
+"""What must never happen, checked on the database (DESIGN §7). A row in the table is an invariant.
+
+Most rows are one set-based statement. Four of them re-derive every loan from its stored events with
+the pure domain code. Rows about tables that do not exist yet say so instead of claiming success.
+"""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+
+from agent.domain.conduct import ContactWindow, DailyCap, Pack, RollingCap
+from agent.domain.delivery import CLOSE_UNKNOWN_AFTER
+from agent.domain.money import decimal_text
+from agent.flows.hindsight import (
+    Buckets,
+    Derived,
+    derive,
+    with_time,
+    wrong_amount,
+    wrong_attempt,
+    wrong_columns,
+    wrong_outcomes,
+)
+from agent.flows.portfolios import ladder_of
+from agent.store.invariants import History, Violations, histories, schedules, violations
+from agent.store.keyring import Keyring, Unreadable, body_place, unseal
+from agent.store.sql import Connection
+
+# Every duty comes round within a minute; by now what a crash left behind is picked up.
+RESCUE = timedelta(minutes=15)
+# An unknown attempt is looked up again at most six hours apart, so its end may come that much later.
+CLOSING = CLOSE_UNKNOWN_AFTER + timedelta(hours=6) + RESCUE
+EXAMPLES = 5
+_BETWEEN_DIGITS = re.compile(r"(?<=\d)[,'\u2019\u00a0\u2009\u202f ](?=\d{3})")
+
+
+@dataclass(frozen=True, slots=True)
+class Invariant:
+    """One rule: its number in the design, its words, and the statement or the reason it has none."""
+
+    id: str
+    title: str
+    statement: str | None = None
+    pending: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the check of one invariant found."""
+
+    id: str
+    title: str
+    violations: int = 0
+    examples: tuple[str, ...] = ()
+    pending: str | None = None
+
+    @property
+    def violated(self) -> bool:
+        return self.violations > 0
+
+
+# Rows without statement and reason are answered by the re-derivation of loans.
+INVARIANTS = (
+    Invariant(
+        "1",
+        "One notice for each loan, anchor and stage, and no attempt without one",
+        "invariant_notice_unique",
+    ),
+    Invariant(
+        "2-notice",
+        "One attempt of a notice at a time, and none after a delivery",
+        "invariant_one_attempt",
+    ),
+    Invariant("2-number", "One unsettled attempt for a number", "invariant_one_unsettled_number"),
+    Invariant(
+        "3", "No attempt after the loan was paid or closed, its anchor moved or contact ended"
+    ),
+    Invariant("4-opt-out", "No attempt after an opt-out", "invariant_after_opt_out"),
+    Invariant("4-hold", "No attempt in a hold", "invariant_in_hold"),
+    Invariant("4-pause", "No attempt under a kill switch", "invariant_while_paused"),
+    Invariant(
+        "5",
+        "No attempt outside the contact window of any candidate zone",
+        "invariant_outside_window",
+    ),
+    Invariant("6-dates", "No cap on local dates exceeded", "invariant_over_date_cap"),
+    Invariant("6-rolling", "No rolling cap exceeded", "invariant_over_rolling_cap"),
+    Invariant(
+        "6-packs", "Every pack that a portfolio names is installed", "invariant_packs_unknown"
+    ),
+    Invariant(
+        "7-decision",
+        "Every attempt has one send decision of its instant",
+        "invariant_undecided_attempt",
+    ),
+    Invariant("7-open", "Every notice past its time is closed", "invariant_left_open"),
+    Invariant("7-cause", "What closed a notice is on record", "invariant_closed_without_cause"),
+    Invariant(
+        "8", "Every inbound message has a reading or a case", pending="replies are not stored yet"
+    ),
+    Invariant(
+        "9",
+        "No promise or deferral granted without a confirmation or a staff act",
+        pending="promises and deferrals are not stored yet",
+    ),
+    Invariant(
+        "10-gapless", "Outcomes of a loan are numbered without a gap", "invariant_outcomes_gapless"
+    ),
+    Invariant("10-order", "Outcomes of a loan are in order of time", "invariant_outcomes_ordered"),
+    Invariant("10-derived", "Outcomes equal those re-derived from the events"),
+    Invariant("10-loan", "The derived columns of a loan follow from its events"),
+    Invariant("11", "Every retraction names one outcome", "invariant_retraction"),
+    Invariant("12", "Amounts of messages equal the amount due then, and the text says them"),
+    Invariant("13", "The audit chain verifies", pending="acts of staff are not stored yet"),
+    Invariant(
+        "14",
+        "No personal data in logs and metrics",
+        pending="not visible in the database: the tests scan what is logged",
+    ),
+    Invariant("15-attempt", "No attempt is stranded", "invariant_stranded_attempt"),
+    Invariant("15-notice", "No notice is stranded", "invariant_stranded_notice"),
+    Invariant("15-loan", "No bucket has begun untold", "invariant_stranded_loan"),
+    Invariant("15-event", "No event waits for a loan that has come", "invariant_stranded_event"),
+)
+
+
+@dataclass(slots=True)
+class _Tally:
+    """Violations found by re-derivation, by invariant."""
+
+    totals: dict[str, int] = field(default_factory=dict)
+    examples: dict[str, list[str]] = field(default_factory=dict)
+
+    def add(self, invariant: str, subject: str, why: str | None) -> None:
+        if why is None:
+            return
+        self.totals[invariant] = self.totals.get(invariant, 0) + 1
+        found = self.examples.setdefault(invariant, [])
+        if len(found) < EXAMPLES:
+            found.append(f"{subject}: {why}")
+
+    def of(self, invariant: str) -> Violations:
+        return Violations(self.totals.get(invariant, 0), tuple(self.examples.get(invariant, ())))
+
+
+async def check(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    keyring: Keyring | None,
+    now: datetime,
+    *,
+    packs: Sequence[Pack],
+) -> tuple[Finding, ...]:
+    """Check every invariant at `now`, on one snapshot; without a keyring message texts are not read."""
+    known = {"now": now, "grace": RESCUE, "closing": CLOSING, "examples": EXAMPLES, **_rules(packs)}
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        tally = await _rederive(conn, keyring, now)
+        return tuple([await _finding(conn, invariant, known, tally) for invariant in INVARIANTS])
+
+
+async def _finding(
+    conn: Connection, invariant: Invariant, known: Mapping[str, Any], tally: _Tally
+) -> Finding:
+    if invariant.pending is not None:
+        return Finding(invariant.id, invariant.title, pending=invariant.pending)
+    if invariant.statement is None:
+        found = tally.of(invariant.id)
+    else:
+        found = await violations(conn, invariant.statement, known)
+    return Finding(invariant.id, invariant.title, found.total, found.examples)
+
+
+def _rules(packs: Iterable[Pack]) -> dict[str, Any]:
+    """The clock rules of all packs as columns, for the statements to join."""
+    ruled = [(pack, rule) for pack in packs for rule in pack.rules]
+    windows = [(p, r) for p, r in ruled if isinstance(r, ContactWindow)]
+    dates = [(p, r) for p, r in ruled if isinstance(r, DailyCap)]
+    rolling = [(p, r) for p, r in ruled if isinstance(r, RollingCap)]
+    return {
+        "packs": [pack.id for pack in packs],
+        **_heads("w", windows),
+        "w_opens": [rule.opens for _, rule in windows],
+        "w_closes": [rule.closes for _, rule in windows],
+        **_heads("d", dates),
+        "d_counts": [rule.count for _, rule in dates],
+        "d_days": [rule.days for _, rule in dates],
+        **_heads("r", rolling),
+        "r_counts": [rule.count for _, rule in rolling],
+        "r_periods": [rule.period for _, rule in rolling],
+    }
+
+
+def _heads(prefix: str, ruled: Sequence[tuple[Pack, Any]]) -> dict[str, list[Any]]:
+    return {
+        f"{prefix}_packs": [pack.id for pack, _ in ruled],
+        f"{prefix}_rules": [rule.id for _, rule in ruled],
+        f"{prefix}_channels": [",".join(rule.channels) for _, rule in ruled],
+        f"{prefix}_froms": [pack.effective_from for pack, _ in ruled],
+        f"{prefix}_tos": [pack.effective_to for pack, _ in ruled],
+    }
+
+
+async def _rederive(conn: Connection, keyring: Keyring | None, now: datetime) -> _Tally:
+    tally = _Tally()
+    buckets = await _buckets(conn)
+    async for batch in histories(conn):
+        for history in batch:
+            _compare(history, buckets[history.row["portfolio_id"]], keyring, now, tally)
+    return tally
+
+
+async def _buckets(conn: Connection) -> dict[int, Buckets]:
+    versions: dict[int, list[tuple[datetime, tuple[int, ...]]]] = {}
+    for stored in await schedules(conn):
+        versions.setdefault(stored.portfolio_id, []).append(
+            (stored.active_from, ladder_of(stored.source).buckets)
+        )
+    return {portfolio: _in_force(found) for portfolio, found in versions.items()}
+
+
+def _in_force(versions: Sequence[tuple[datetime, tuple[int, ...]]]) -> Buckets:
+    def buckets(at: datetime) -> tuple[int, ...]:
+        active = [found for start, found in versions if start <= at]
+        return active[-1] if active else versions[0][1]
+
+    return buckets
+
+
+def _compare(
+    history: History, buckets: Buckets, keyring: Keyring | None, now: datetime, tally: _Tally
+) -> None:
+    """Hold one loan's rows against what follows from its events.
+
+    A bucket that began within the rescue time may be told already or not yet: either is right.
+    """
+    subject = history.row["ref"]
+    found = derive(history, buckets)
+    for refused in found.refused:
+        tally.add("10-loan", subject, f"applied, though refused when derived: {refused}")
+    loan, told = with_time(found, now, buckets)
+    if len(told) != len(history.outcomes):
+        loan, told = with_time(found, now - RESCUE, buckets)
+    tally.add("10-derived", subject, wrong_outcomes(history.outcomes, told))
+    why = "it follows from no event" if loan is None else wrong_columns(history.row, loan)
+    tally.add("10-loan", subject, why)
+    _compare_attempts(history, found, keyring, tally)
+
+
+def _compare_attempts(
+    history: History, found: Derived, keyring: Keyring | None, tally: _Tally
+) -> None:
+    for row in history.attempts:
+        tally.add("3", history.row["ref"], wrong_attempt(row, found))
+        why = wrong_amount(row, found)
+        if why is None and keyring is not None:
+            why = _wrong_text(row, history.row["data_key"], keyring)
+        tally.add("12", history.row["ref"], why)
+
+
+def _wrong_text(row: Any, data_key: bytes | None, keyring: Keyring) -> str | None:
+    """A text that does not say the amount of its row; an erased person's text cannot be read."""
+    if data_key is None:
+        return None
+    where = f"{row['stage']} {row['anchor']} at {row['begun_at']}"
+    try:
+        body = unseal(keyring.person_key(data_key), row["body"], body_place(row["token"]))
+    except Unreadable:
+        return f"{where}: the text cannot be decrypted"
+    return (
+        None
+        if says_amount(body.decode(), row["amount_minor"], row["currency"])
+        else (f"{where}: the text does not say {row['amount_minor']} {row['currency']}")
+    )
+
+
+def says_amount(text: str, minor: int, currency: str) -> bool:
+    """Whether a text names an amount, however digits are grouped and whether or not .00 is shown."""
+    exact = decimal_text(minor, currency)
+    plain = _BETWEEN_DIGITS.sub("", text)
+    forms = {exact, exact.partition(".")[0]} if not exact.partition(".")[2].strip("0") else {exact}
+    return any(re.search(rf"(?<![\d.]){re.escape(form)}(?!\d|\.\d)", plain) for form in forms)
