@@ -147,7 +147,7 @@ def after_attempt(
 
 def backoff(tries: int) -> timedelta:
     """Doubling from half a minute to an hour; the caller adds jitter."""
-    return min(BACKOFF_FIRST * 2 ** min(tries, 10), BACKOFF_MAX)
+    return min(BACKOFF_FIRST * (1 << min(tries, 10)), BACKOFF_MAX)
 
 
 def after_receipt(effect: Effect, status: str, now: datetime, route: int) -> NextStep | None:
@@ -159,6 +159,40 @@ def after_receipt(effect: Effect, status: str, now: datetime, route: int) -> Nex
     if status in ("undelivered", "failed"):
         return NextStep(NoticeState.WAITING, now, route)
     return None
+
+
+class Proof(StrEnum):
+    """What a look at the provider's list says of an unsettled attempt."""
+
+    FOUND = "found"
+    ABSENT = "absent"
+    CLEAR = "clear"
+    OPEN = "open"
+    CLOSED = "closed"
+
+
+def prove(
+    *,
+    found: bool,
+    complete: bool,
+    begun_at: datetime,
+    deadline_at: datetime,
+    clear_at: datetime | None,
+    now: datetime,
+) -> Proof:
+    """Settle an unknown attempt, or say why not yet.
+
+    Absence takes two complete lists a horizon apart, both read after the deadline: before it the
+    message may still be on its way. After a day without proof it is closed as sent, with a case.
+    """
+    if found:
+        return Proof.FOUND
+    if complete and now > deadline_at:
+        if clear_at is not None and now - clear_at >= RECONCILE_HORIZON:
+            return Proof.ABSENT
+        if clear_at is None:
+            return Proof.CLEAR
+    return Proof.CLOSED if now - begun_at >= CLOSE_UNKNOWN_AFTER else Proof.OPEN
 
 
 def look_again(begun_at: datetime, now: datetime) -> datetime:

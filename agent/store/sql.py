@@ -65,7 +65,8 @@ def statements() -> Mapping[str, Statement]:
 async def fetch(conn: Connection, name: str, /, **params: Any) -> list[asyncpg.Record]:
     """All rows of a named statement."""
     statement = statements()[name]
-    return await conn.fetch(statement.text, *statement.values(params))
+    rows: list[asyncpg.Record] = await conn.fetch(statement.text, *statement.values(params))
+    return rows
 
 
 async def fetch_row(conn: Connection, name: str, /, **params: Any) -> asyncpg.Record | None:

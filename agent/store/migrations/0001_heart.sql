@@ -350,6 +350,18 @@ create index attempt_of_person on attempt (portfolio_id, borrower_id, begun_at);
 create index attempt_by_provider on attempt (portfolio_id, channel, provider_id);
 create index attempt_unsettled on attempt (portfolio_id, look_at) where settled_at is null;
 
+create function attempt_rank(state text) returns integer immutable parallel safe
+language sql as $$
+    select case state
+        when 'begun' then 0
+        when 'unknown' then 1 when 'closed_unknown' then 1 when 'absent' then 1 when 'refused' then 1
+        when 'accepted' then 2
+        when 'sent' then 3
+        else 4
+    end
+$$;
+comment on function attempt_rank is 'Height of a state in the lattice that receipts move attempts up; the same as in domain/delivery.py.';
+
 create table attempt_archive (like attempt including comments, primary key (portfolio_id, begun_at, token))
     partition by range (begun_at);
 create index attempt_archive_of_notice on attempt_archive (portfolio_id, loan_id, anchor, stage);

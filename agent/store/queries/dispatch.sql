@@ -1,10 +1,10 @@
 -- name: claim_due
 -- Up to N notices whose time has come, locked; others skip them.
-select loan_id, anchor, stage, borrower_id, schedule_version, due_at, not_after, state, route, fence,
-       strandings
+select loan_id, anchor, stage, borrower_id, schedule_version as version, due_at, not_after, state, route,
+       fence, strandings
 from notice
 where portfolio_id = :portfolio and state in ('waiting', 'awaiting_receipt') and next_at <= :now
-order by next_at
+order by next_at, loan_id, anchor, stage
 limit :batch
 for update skip locked;
 
@@ -24,7 +24,7 @@ returning b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key;
 -- name: lock_numbers
 -- The contact points of these people; their numbers are locked in order and their rev raised.
 with points as materialized (
-    select id, borrower_id, channel, address, address_key, status, consent_source
+    select id, borrower_id, channel, provider, address, address_key, status, consent_source
     from contact_point
     where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[])
 ), locked as materialized (
@@ -39,7 +39,11 @@ with points as materialized (
     where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = l.address_key
     returning n.channel, n.address_key, n.rev
 )
-select p.id, p.borrower_id, p.channel, p.address, p.address_key, p.status, p.consent_source, r.rev,
+select p.id, p.borrower_id, p.channel, p.provider, p.address, p.address_key, p.status,
+       p.consent_source, r.rev,
+       exists (select 1 from attempt a
+               where a.portfolio_id = :portfolio and a.channel = p.channel
+                 and a.address_key = p.address_key and a.settled_at is null) as busy,
        exists (select 1 from suppression s
                where s.portfolio_id = :portfolio and s.channel = p.channel
                  and s.address_key = p.address_key and s.lifted_at is null) as opted_out,
@@ -127,7 +131,7 @@ from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :fences::int[],
      as w (loan_id, anchor, stage, fence, new_fence, state, next_at, route, reason, stranded)
 where n.portfolio_id = :portfolio and n.loan_id = w.loan_id and n.anchor = w.anchor
   and n.stage = w.stage and n.fence = w.fence and n.closed_at is null
-returning n.loan_id, n.anchor, n.stage, n.strandings;
+returning n.loan_id, n.anchor, n.stage, n.strandings, n.fence, n.route, n.borrower_id;
 
 -- name: settle_attempts
 -- Record answers, guarded by token, fence and state: zero rows is normal, a receipt came first.
@@ -139,7 +143,7 @@ from unnest(:tokens::text[], :fences::int[], :states::text[], :providers::text[]
             :looks::timestamptz[])
      as w (token, fence, state, provider_id, code, look_at)
 where a.portfolio_id = :portfolio and a.token = w.token and a.fence = w.fence
-  and a.state in ('begun', 'unknown')
+  and a.settled_at is null
 returning a.token;
 
 -- name: begun_tokens
@@ -187,3 +191,7 @@ where p.id > 0 and exists (
     select 1 from notice n where n.portfolio_id = p.id
       and n.state in ('waiting', 'awaiting_receipt') and n.next_at <= :now)
 order by p.id;
+
+-- name: schedule_source
+-- The text of one version of a portfolio's schedule.
+select source from schedule_version where portfolio_id = :portfolio and version = :version;

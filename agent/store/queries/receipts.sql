@@ -1,37 +1,43 @@
--- name: attempts_of_receipts
--- The attempts that receipts speak of, by token or by the provider's id, locked in order.
-select a.token, a.channel, a.provider_id, a.state, a.loan_id, a.anchor, a.stage, a.fence
-from attempt a
-where a.portfolio_id = :portfolio
-  and (a.token = any(:tokens::text[])
-       or (a.channel = any(:channels::text[]) and a.provider_id = any(:providers::text[])))
-order by a.token
-for update;
-
--- name: insert_receipts
--- Each receipt once by (message, status), with what it did.
-insert into receipt (portfolio_id, channel, provider_id, status, token, code, at, received_at, effect)
-select :portfolio, w.channel, w.provider_id, w.status, w.token, w.code, w.at, :now, w.effect
-from unnest(:channels::text[], :providers::text[], :statuses::text[], :tokens::text[], :codes::text[],
-            :ats::timestamptz[], :effects::text[])
-     as w (channel, provider_id, status, token, code, at, effect)
-on conflict do nothing;
-
--- name: raise_attempts
--- Attempts that receipts moved up the lattice.
-update attempt a
-set state = w.state, provider_id = coalesce(a.provider_id, w.provider_id),
-    code = coalesce(w.code, a.code), settled_at = coalesce(a.settled_at, :now::timestamptz)
-from unnest(:tokens::text[], :states::text[], :providers::text[], :codes::text[])
-     as w (token, state, provider_id, code)
-where a.portfolio_id = :portfolio and a.token = w.token;
-
--- name: notices_of_attempts
--- The open notices behind these attempts.
-select n.loan_id, n.anchor, n.stage, n.state, n.fence, n.route, n.schedule_version, n.borrower_id
-from notice n
-join unnest(:loans::bigint[], :anchors::date[], :stages::text[]) as w (loan_id, anchor, stage)
-  on n.loan_id = w.loan_id and n.anchor = w.anchor and n.stage = w.stage
-where n.portfolio_id = :portfolio and n.closed_at is null
-order by n.loan_id, n.anchor, n.stage
-for update of n;
+-- name: apply_receipts
+-- Join receipts into their attempts, all at once. A state only moves up its lattice, so it does not
+-- matter in which order, how often or how late they come. Each is stored once by (message, status) with
+-- what it did. Returned are attempts that moved while their notice was still open: it may have to move too.
+with told as materialized (
+    select w.ord, w.channel, w.provider_id, w.status, w.code, w.at,
+           coalesce(w.token, (select a.token from attempt a
+                              where a.portfolio_id = :portfolio and a.channel = w.channel
+                                and a.provider_id = w.provider_id limit 1)) as token,
+           case w.status when 'queued' then 'accepted' else w.status end as state
+    from unnest(:channels::text[], :providers::text[], :statuses::text[], :tokens::text[],
+                :codes::text[], :ats::timestamptz[])
+         with ordinality as w (channel, provider_id, status, token, code, at, ord)
+), best as (
+    select distinct on (token) token, state, provider_id, code, status
+    from told where token is not null
+    order by token, attempt_rank(state) desc, ord
+), moved as (
+    update attempt a
+    set state = b.state, provider_id = coalesce(a.provider_id, b.provider_id),
+        code = coalesce(b.code, a.code), settled_at = coalesce(a.settled_at, :now::timestamptz)
+    from best b
+    where a.portfolio_id = :portfolio and a.token = b.token
+      and attempt_rank(b.state) > attempt_rank(a.state)
+    returning a.token, a.state, a.loan_id, a.anchor, a.stage, a.fence, a.channel
+), stored as (
+    insert into receipt (portfolio_id, channel, provider_id, status, token, code, at, received_at, effect)
+    select :portfolio, t.channel, t.provider_id, t.status, t.token, t.code, t.at, :now,
+           case when a.token is null then 'unmatched'
+                when attempt_rank(t.state) > attempt_rank(a.state) then 'moved'
+                when attempt_rank(t.state) = 4 and t.state <> a.state then 'contradiction'
+                else 'behind' end
+    from told t
+    left join attempt a on a.portfolio_id = :portfolio and a.token = t.token
+    on conflict do nothing
+)
+select m.token, m.state, m.loan_id, m.anchor, m.stage, m.fence, m.channel,
+       n.state as notice_state, n.route, n.schedule_version as version
+from moved m
+join notice n on n.portfolio_id = :portfolio and n.loan_id = m.loan_id and n.anchor = m.anchor
+             and n.stage = m.stage and n.fence = m.fence
+where n.closed_at is null
+order by m.loan_id, m.anchor, m.stage;

@@ -1,0 +1,372 @@
+"""Begin: claim due notices, lock, read, ask the gate, write down what is about to be sent.
+
+One transaction. What it commits is the only thing that may leave; "after a payment" and "before a
+STOP" are comparisons of the `rev` that it raises, never of clocks.
+"""
+
+import hashlib
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+import asyncpg
+import orjson
+
+from agent.clock import new_token
+from agent.domain.calendar import local_date
+from agent.domain.conduct import ContactFacts
+from agent.domain.delivery import DISPATCH_WINDOW, NoticeState
+from agent.domain.gate import GUARD, Decision, Hold, NoticeFacts, Point, Verdict, decide
+from agent.domain.ladder import Action, Ladder, Problem, Stage, superseded_at
+from agent.domain.message import Composed, Wording, compose
+from agent.domain.standing import Status
+from agent.flows.dispatch_acts import Act, store_acts
+from agent.flows.lane import Lane, ladder_for
+from agent.store.dispatch import (
+    Facts,
+    LoanRow,
+    Move,
+    NoticeKey,
+    NoticeRow,
+    PersonRow,
+    PointRow,
+    claim_due,
+    move_notices,
+    read_facts,
+)
+from agent.store.keyring import body_place, contact_place, seal, unseal
+from agent.store.sql import Connection, execute, fetch
+from channels.base import Message
+
+BUSY_FOR = timedelta(seconds=30)
+# Losing the connection at COMMIT leaves it open whether it happened.
+UNCERTAIN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
+
+
+@dataclass(frozen=True, slots=True)
+class Outgoing:
+    """An attempt that is written down and may now be sent, once, before its deadline."""
+
+    message: Message
+    key: NoticeKey
+    fence: int
+    route: int
+    routes: int
+    fallback_after: timedelta | None
+    point_id: int
+    address_key: bytes
+    borrower_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Begun:
+    claimed: int = 0
+    sent_off: tuple[Outgoing, ...] = ()
+    snoozed: int = 0
+    cancelled: int = 0
+    acted: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Case:
+    """One notice with what its decision needs."""
+
+    notice: NoticeRow
+    stage: Stage | None
+    loan: LoanRow
+    person: PersonRow
+    facts: NoticeFacts
+    points: tuple[PointRow, ...]
+
+
+@dataclass(slots=True)
+class _Batch:
+    """What the decisions of one begin add up to, before it is written."""
+
+    now: datetime
+    deadline: float
+    decisions: list[tuple[_Case, Decision]] = field(default_factory=list)
+    outgoing: list[Outgoing] = field(default_factory=list)
+    attempts: list[tuple[Any, ...]] = field(default_factory=list)
+    moves: list[Move] = field(default_factory=list)
+    acts: list[Act] = field(default_factory=list)
+    taken_numbers: set[tuple[str, bytes]] = field(default_factory=set)
+
+
+async def begin(lane: Lane) -> Begun:
+    """Begin up to one batch. After a lost COMMIT the attempts are read back by token.
+
+    The deadline counts from before the commit was asked for, on the monotonic clock.
+    """
+    now = lane.clock.now()
+    batch = _Batch(now, lane.clock.monotonic() + DISPATCH_WINDOW.total_seconds())
+    try:
+        async with lane.pool.acquire() as conn, conn.transaction():
+            claimed = await _begin(conn, lane, batch)
+    except UNCERTAIN:
+        if not await _committed(lane, batch):
+            raise
+        claimed = len(batch.decisions)
+    return _begun(batch, claimed)
+
+
+async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
+    notices = await claim_due(conn, lane.portfolio.id, batch.now, lane.limits.batch)
+    if not notices:
+        return 0
+    facts = await read_facts(conn, lane.portfolio.id, notices, batch.now)
+    ladders = {
+        version: await ladder_for(conn, lane.portfolio, version)
+        for version in {notice.version for notice in notices}
+    }
+    for notice in notices:
+        case = _case(notice, ladders[notice.version], facts, batch.now)
+        decision = _decide(case, lane, batch)
+        batch.decisions.append((case, decision))
+        _follow(case, decision, facts, lane, batch)
+    await _write(conn, lane, facts, batch)
+    return len(notices)
+
+
+async def _committed(lane: Lane, batch: _Batch) -> bool:
+    tokens = [outgoing.message.token for outgoing in batch.outgoing]
+    if not tokens:
+        return False
+    async with lane.pool.acquire() as conn:
+        rows = await fetch(conn, "begun_tokens", portfolio=lane.portfolio.id, tokens=tokens)
+    return len(rows) == len(tokens)
+
+
+def _begun(batch: _Batch, claimed: int) -> Begun:
+    verdicts = [decision.verdict for _, decision in batch.decisions]
+    return Begun(
+        claimed,
+        tuple(batch.outgoing),
+        verdicts.count(Verdict.SNOOZE),
+        verdicts.count(Verdict.CANCEL),
+        len(batch.acts),
+    )
+
+
+def _case(notice: NoticeRow, ladder: Ladder | None, facts: Facts, now: datetime) -> _Case:
+    stage = ladder.stage(notice.stage) if ladder else None
+    loan, person = facts.loans[notice.loan_id], facts.people[notice.borrower_id]
+    points = tuple(facts.points.get(person.id, ()))
+    overtaken = superseded_at(ladder, notice.stage, notice.anchor, loan.zone) if ladder else None
+    pauses, route = _paused(facts, notice, stage, loan, person)
+    gate_facts = NoticeFacts(
+        loan=loan.ref,
+        stage=notice.stage,
+        action=stage.action if stage else Action.MESSAGE,
+        anchor=notice.anchor,
+        due_at=notice.due_at,
+        not_after=notice.not_after,
+        route=route,
+        status=Status(loan.status),
+        loan_anchor=loan.anchor,
+        contact_ended=loan.contact_ended,
+        superseded_at=overtaken,
+        holds=_holds(facts, notice),
+        pauses=pauses,
+        points=tuple(row.point for row in points),
+        contact=ContactFacts(person.zones, _history(facts, notice), GUARD),
+        stage_known=stage is not None,
+    )
+    return _Case(notice, stage, loan, person, gate_facts, points)
+
+
+def _paused(
+    facts: Facts, notice: NoticeRow, stage: Stage | None, loan: LoanRow, person: PersonRow
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The kill switches that cover a notice, and the channels they leave open."""
+    route = stage.channels[notice.route :] if stage else ()
+    if not facts.pauses:
+        return (), route
+    covering = (
+        ("all", ""), ("portfolio", ""), ("stage", notice.stage), ("loan", loan.ref),
+        ("person", person.ref),
+    )  # fmt: skip
+    scopes = tuple(scope for scope, subject in covering if (scope, subject) in facts.pauses)
+    left = tuple(channel for channel in route if ("channel", channel) not in facts.pauses)
+    return (scopes + ("channel",) if route and not left else scopes), left
+
+
+def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
+    covering = facts.holds.get(notice.borrower_id, ())
+    return tuple(hold for loan_id, hold in covering if loan_id in (None, notice.loan_id))
+
+
+def _history(facts: Facts, notice: NoticeRow) -> tuple[datetime, ...]:
+    """When the person was contacted; a fallback of this notice is not a second one."""
+    contacts = facts.contacts.get(notice.borrower_id, ())
+    return tuple(at for key, at in contacts if key != notice.key)
+
+
+def _decide(case: _Case, lane: Lane, batch: _Batch) -> Decision:
+    decision = decide(case.facts, lane.packs, batch.now)
+    point = decision.point
+    if decision.verdict is not Verdict.SEND or point is None:
+        return decision
+    row = _row_of(case, point)
+    if row.busy or (point.channel, row.address_key) in batch.taken_numbers:
+        # one unsettled attempt a number: a provider's list could not tell two apart
+        return Decision(Verdict.SNOOZE, ("number-busy",), batch.now + BUSY_FOR)
+    batch.taken_numbers.add((point.channel, row.address_key))
+    return decision
+
+
+def _row_of(case: _Case, point: Point) -> PointRow:
+    return next(row for row in case.points if row.point is point)
+
+
+def _follow(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
+    match decision.verdict:
+        case Verdict.SNOOZE:
+            batch.moves.append(_move(case, case.notice.state, next_at=decision.until))
+        case Verdict.CANCEL if case.notice.state == NoticeState.AWAITING_RECEIPT:
+            # the first channel did accept it: only the fallback is off
+            batch.moves.append(_move(case, NoticeState.SENT))
+        case Verdict.CANCEL:
+            reason = decision.rules[0]
+            batch.moves.append(_move(case, NoticeState.CANCELLED, reason=reason))
+        case Verdict.SEND if case.stage is not None and case.stage.action is not Action.MESSAGE:
+            batch.acts.append(Act(case.notice, case.stage, case.loan.ref))
+            batch.moves.append(_move(case, NoticeState.DONE))
+        case Verdict.SEND:
+            _send_off(case, decision, facts, lane, batch)
+
+
+def _move(
+    case: _Case,
+    state: str,
+    *,
+    next_at: datetime | None = None,
+    reason: str | None = None,
+    route: int | None = None,
+    new_fence: int | None = None,
+) -> Move:
+    notice = case.notice
+    return Move(
+        notice.key,
+        notice.fence,
+        state,
+        next_at,
+        notice.route if route is None else route,
+        reason,
+        notice.fence if new_fence is None else new_fence,
+    )
+
+
+def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
+    assert decision.point is not None and case.stage is not None and case.stage.message is not None
+    row = _row_of(case, decision.point)
+    today = local_date(batch.now, case.loan.zone)
+    amount = case.loan.amount_due(today)
+    wording = Wording(
+        lane.portfolio.lender, case.loan.ref, amount, case.loan.currency, case.notice.anchor, today
+    )
+    composed = compose(lane.texts, case.stage.message, row.point.channel, case.person.locale, wording)
+    if isinstance(composed, Problem):
+        batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
+        return
+    token = new_token(batch.now)
+    outgoing = _outgoing(case, row, composed, token, lane, batch)
+    batch.outgoing.append(outgoing)
+    batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane))
+    batch.moves.append(
+        _move(
+            case,
+            NoticeState.SENDING,
+            next_at=batch.now + DISPATCH_WINDOW,
+            route=outgoing.route,
+            new_fence=outgoing.fence,
+        )
+    )
+    facts.contacts.setdefault(case.person.id, []).append((case.notice.key, batch.now))
+
+
+def _outgoing(
+    case: _Case, row: PointRow, composed: Composed, token: str, lane: Lane, batch: _Batch
+) -> Outgoing:
+    assert case.stage is not None and case.person.data_key is not None
+    key = lane.keyring.person_key(case.person.data_key)
+    address = unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
+    status_url = f"{lane.status_url}/{token}" if lane.status_url else None
+    message = Message(
+        token, row.point.channel, row.provider, address, composed.title, composed.body,
+        batch.deadline, status_url,
+    )  # fmt: skip
+    return Outgoing(
+        message,
+        case.notice.key,
+        case.notice.fence + 1,
+        case.stage.channels.index(row.point.channel),
+        len(case.stage.channels),
+        case.stage.fallback_after,
+        row.point.id,
+        bytes(row.address_key),
+        case.person.id,
+    )
+
+
+def _attempt(
+    case: _Case, row: PointRow, composed: Composed, outgoing: Outgoing, amount: int, lane: Lane
+) -> tuple[Any, ...]:
+    assert case.stage is not None and case.person.data_key is not None
+    key = lane.keyring.person_key(case.person.data_key)
+    token = outgoing.message.token
+    return (
+        token, *case.notice.key, case.person.id, row.point.id, row.point.channel, row.address_key,
+        outgoing.fence, case.person.rev, row.rev, amount, case.loan.currency,
+        f"{composed.locale}/{case.stage.message}", seal(key, composed.body.encode(), body_place(token)),
+    )  # fmt: skip
+
+
+_ATTEMPT = (
+    "tokens", "loans", "anchors", "stages", "borrowers", "points", "channels", "keys", "fences",
+    "person_revs", "number_revs", "amounts", "currencies", "templates", "bodies",
+)  # fmt: skip
+
+
+async def _write(conn: Connection, lane: Lane, facts: Facts, batch: _Batch) -> None:
+    await _write_decisions(conn, lane, batch)
+    if batch.attempts:
+        columns = dict(zip(_ATTEMPT, map(list, zip(*batch.attempts, strict=True)), strict=True))
+        begun = await execute(
+            conn,
+            "begin_attempts",
+            portfolio=lane.portfolio.id,
+            portfolio_rev=facts.rev,
+            now=batch.now,
+            deadline=batch.now + DISPATCH_WINDOW,
+            **columns,
+        )
+        assert begun == len(batch.attempts), "an open attempt was missed under its number's lock"
+    await store_acts(conn, lane, batch.acts, batch.now)
+    await move_notices(conn, lane.portfolio.id, batch.moves, batch.now)
+
+
+async def _write_decisions(conn: Connection, lane: Lane, batch: _Batch) -> None:
+    made = batch.decisions
+    await execute(
+        conn,
+        "insert_decisions",
+        portfolio=lane.portfolio.id,
+        now=batch.now,
+        packs=lane.pack_versions,
+        loans=[case.notice.loan_id for case, _ in made],
+        anchors=[case.notice.anchor for case, _ in made],
+        stages=[case.notice.stage for case, _ in made],
+        verdicts=[decision.verdict.value for _, decision in made],
+        untils=[decision.until for _, decision in made],
+        rules=[",".join(decision.rules) for _, decision in made],
+        hashes=[facts_hash(case.facts) for case, _ in made],
+        revs=[case.person.rev for case, _ in made],
+    )
+
+
+def facts_hash(facts: NoticeFacts) -> bytes:
+    """A fingerprint of what a decision looked at: the same facts, the same hash."""
+    return hashlib.sha256(orjson.dumps(facts, default=str)).digest()
+
+

@@ -1,0 +1,59 @@
+"""What one lane of dispatch works with: a portfolio, its rules and texts, and the ways out."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import asyncpg
+
+from agent.adapters.deadman import NoDeadMan, SendGuard
+from agent.clock import Clock
+from agent.domain.conduct import Pack
+from agent.domain.ladder import Ladder
+from agent.domain.message import Texts
+from agent.flows.portfolios import Portfolio, ladder_of
+from agent.store.keyring import Keyring
+from agent.store.sql import Connection, fetch_row
+from channels.base import Channel
+
+BATCH = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much is in flight at once. A batch is begun while the one before it is being sent."""
+
+    batch: int = BATCH
+    at_once: int = 256
+    record_every: int = 50
+    record_within: timedelta = timedelta(milliseconds=200)
+    spread_retries: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Lane:
+    """Everything a worker needs to dispatch one portfolio."""
+
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    keyring: Keyring
+    clock: Clock
+    portfolio: Portfolio
+    packs: tuple[Pack, ...]
+    texts: Texts
+    channels: Mapping[str, Channel]
+    limits: Limits = Limits()
+    guard: SendGuard = field(default_factory=NoDeadMan)
+    status_url: str | None = None
+
+    @property
+    def pack_versions(self) -> str:
+        """What is stored with each decision, so that it can be asked again later."""
+        return " ".join(f"{pack.id}@{pack.version}" for pack in self.packs)
+
+
+async def ladder_for(conn: Connection, portfolio: Portfolio, version: int) -> Ladder | None:
+    """The ladder that a notice was planned with; None if that version is gone."""
+    if version == portfolio.version:
+        return portfolio.ladder
+    row = await fetch_row(conn, "schedule_source", portfolio=portfolio.id, version=version)
+    return ladder_of(row["source"]) if row else None

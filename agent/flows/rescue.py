@@ -1,0 +1,239 @@
+"""Rescue: what a crash or a lost answer left open is settled by proof, never by another send.
+
+`begun` past its deadline becomes `unknown`; `unknown` is looked up in the provider's own list.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import orjson
+
+from agent.domain.delivery import (
+    DISPATCH_WINDOW,
+    RECONCILE_HORIZON,
+    STRANDINGS_MAX,
+    AttemptState,
+    NoticeState,
+    Proof,
+    Settled,
+    after_attempt,
+    look_again,
+    prove,
+)
+from agent.flows.lane import Lane, ladder_for
+from agent.store.dispatch import Move, move_notices
+from agent.store.keyring import body_place, contact_place, unseal
+from agent.store.sql import Connection, execute, fetch
+from channels.base import Listed
+
+BATCH = 200
+SKEW = timedelta(minutes=1)
+STALE = timedelta(minutes=2)
+
+
+@dataclass(frozen=True, slots=True)
+class Rescued:
+    stranded: int = 0
+    found: int = 0
+    absent: int = 0
+    closed: int = 0
+    handed_back: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """One unsettled attempt and what the provider's list says of it."""
+
+    row: Any
+    proof: Proof
+    provider_id: str | None = None
+
+
+_SETTLED = {
+    Proof.FOUND: (AttemptState.ACCEPTED, Settled.ACCEPTED),
+    Proof.ABSENT: (AttemptState.ABSENT, Settled.ABSENT),
+    Proof.CLOSED: (AttemptState.CLOSED_UNKNOWN, Settled.CLOSED_UNKNOWN),
+}
+
+
+async def rescue(lane: Lane) -> Rescued:
+    """One bounded pass over a portfolio's stranded work; several at once do no harm."""
+    now, portfolio_id = lane.clock.now(), lane.portfolio.id
+    async with lane.pool.acquire() as conn:
+        stranded = await execute(
+            conn,
+            "strand_begun",
+            portfolio=portfolio_id,
+            now=now,
+            look_at=now + RECONCILE_HORIZON - DISPATCH_WINDOW,
+        )
+        rows = await fetch(conn, "unknown_due", portfolio=portfolio_id, now=now, batch=BATCH)
+    looks = [await _look(lane, row, now) for row in rows]
+    async with lane.pool.acquire() as conn, conn.transaction():
+        await _keep_looking(conn, lane, looks, now)
+        await _settle(conn, lane, [look for look in looks if look.proof in _SETTLED], now)
+        back = await fetch(
+            conn, "sending_without_attempt", portfolio=portfolio_id, now=now, stale=now - STALE
+        )
+    proofs = [look.proof for look in looks]
+    return Rescued(
+        stranded,
+        proofs.count(Proof.FOUND),
+        proofs.count(Proof.ABSENT),
+        proofs.count(Proof.CLOSED),
+        len(back),
+    )
+
+
+async def _look(lane: Lane, row: Any, now: datetime) -> _Look:
+    channel = lane.channels.get(row["channel"])
+    complete, match = False, None
+    if channel is not None and row["data_key"] is not None:
+        key = lane.keyring.person_key(row["data_key"])
+        place = contact_place(lane.portfolio.id, row["contact_point_id"])
+        address = unseal(key, row["address"], place).decode()
+        listing = await channel.listing(address, row["begun_at"] - SKEW)
+        body = unseal(key, row["body"], body_place(row["token"])).decode()
+        complete, match = listing.complete, await _match(lane, row, body, listing.messages)
+    proof = prove(
+        found=match is not None,
+        complete=complete,
+        begun_at=row["begun_at"],
+        deadline_at=row["deadline_at"],
+        clear_at=row["clear_at"],
+        now=now,
+    )
+    return _Look(row, proof, match.provider_id if match else None)
+
+
+async def _match(
+    lane: Lane, row: Any, body: str, listed: Sequence[Listed]
+) -> Listed | None:
+    """The message with our exact text that no other attempt explains.
+
+    At most one attempt a number is unsettled, so there is nothing to mistake it for.
+    """
+    same = [message for message in listed if message.body == body]
+    if not same:
+        return None
+    async with lane.pool.acquire() as conn:
+        rows = await fetch(
+            conn,
+            "known_provider_ids",
+            portfolio=lane.portfolio.id,
+            channel=row["channel"],
+            ids=[message.provider_id for message in same],
+        )
+    known = {known["provider_id"] for known in rows}
+    return next((message for message in same if message.provider_id not in known), None)
+
+
+async def _keep_looking(
+    conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime
+) -> None:
+    still = [look for look in looks if look.proof not in _SETTLED]
+    if still:
+        await execute(
+            conn,
+            "mark_clear",
+            portfolio=lane.portfolio.id,
+            tokens=[look.row["token"] for look in still],
+            clears=[now if look.proof is Proof.CLEAR else None for look in still],
+            looks=[_look_at(look, now) for look in still],
+        )
+
+
+def _look_at(look: _Look, now: datetime) -> datetime:
+    if look.proof is Proof.CLEAR:
+        return now + RECONCILE_HORIZON
+    return look_again(look.row["begun_at"], now)
+
+
+async def _settle(
+    conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime
+) -> None:
+    if not looks:
+        return
+    rows = await fetch(
+        conn,
+        "settle_attempts",
+        portfolio=lane.portfolio.id,
+        now=now,
+        tokens=[look.row["token"] for look in looks],
+        fences=[look.row["fence"] for look in looks],
+        states=[_SETTLED[look.proof][0].value for look in looks],
+        providers=[look.provider_id for look in looks],
+        codes=[look.proof.value for look in looks],
+        looks=[None for _ in looks],
+    )
+    settled = {row["token"] for row in rows}
+    ours = [look for look in looks if look.row["token"] in settled]
+    moved = await move_notices(conn, lane.portfolio.id, await _moves(conn, lane, ours, now), now)
+    await _give_up(conn, lane, [row for row in moved if row["strandings"] >= STRANDINGS_MAX], now)
+    closed = [look.row for look in ours if look.proof is Proof.CLOSED]
+    await _open_cases(conn, lane, "unknown-send", closed, now)
+
+
+async def _moves(
+    conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime
+) -> list[Move]:
+    moves = []
+    for look in looks:
+        row = look.row
+        ladder = await ladder_for(conn, lane.portfolio, row["version"])
+        stage = ladder.stage(row["stage"]) if ladder else None
+        step = after_attempt(
+            _SETTLED[look.proof][1],
+            now,
+            route=row["route"],
+            routes=len(stage.channels) if stage else 1,
+            fallback_after=stage.fallback_after if stage else None,
+        )
+        key, fence = (row["loan_id"], row["anchor"], row["stage"]), row["fence"]
+        moves.append(
+            Move(key, fence, step.state, step.next_at, step.route, step.reason, fence, step.stranded)
+        )
+    return moves
+
+
+async def _give_up(
+    conn: Connection, lane: Lane, rows: Sequence[Any], now: datetime
+) -> None:
+    """A notice that strands again and again is taken out, so that it cannot strand the others."""
+    moves = [
+        Move(
+            (row["loan_id"], row["anchor"], row["stage"]), row["fence"], NoticeState.FAILED, None,
+            row["route"], "stranded", row["fence"],
+        )
+        for row in rows
+    ]  # fmt: skip
+    await move_notices(conn, lane.portfolio.id, moves, now)
+    await _open_cases(conn, lane, "stranded", rows, now)
+
+
+async def _open_cases(
+    conn: Connection, lane: Lane, kind: str, rows: Sequence[Any], now: datetime
+) -> None:
+    if not rows:
+        return
+    await execute(
+        conn,
+        "open_cases",
+        portfolio=lane.portfolio.id,
+        now=now,
+        kinds=[kind for _ in rows],
+        subjects=[f"loan-id {row['loan_id']}" for row in rows],
+        loans=[row["loan_id"] for row in rows],
+        borrowers=[row["borrower_id"] for row in rows],
+        details=[
+            orjson.dumps({"stage": row["stage"], "anchor": row["anchor"]}).decode() for row in rows
+        ],
+    )
+
+
+async def archive(lane: Lane, before: datetime) -> int:
+    """Move settled attempts of the past out of the hot table; caps never look that far back."""
+    async with lane.pool.acquire() as conn:
+        return await execute(conn, "archive_attempts", portfolio=lane.portfolio.id, before=before)

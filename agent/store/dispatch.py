@@ -1,0 +1,214 @@
+"""What a begin reads and writes: a batch of notices with everything the gate needs, set-based."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from agent.domain.gate import Hold, Point
+from agent.store.sql import Connection, fetch, fetch_value
+
+NoticeKey = tuple[int, date, str]
+# The longest period that a cap may look back over.
+HISTORY = timedelta(days=32)
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeRow:
+    loan_id: int
+    anchor: date
+    stage: str
+    borrower_id: int
+    version: int
+    due_at: datetime
+    not_after: datetime
+    state: str
+    route: int
+    fence: int
+    strandings: int
+
+    @property
+    def key(self) -> NoticeKey:
+        return (self.loan_id, self.anchor, self.stage)
+
+
+@dataclass(frozen=True, slots=True)
+class PersonRow:
+    id: int
+    ref: str
+    rev: int
+    locale: str
+    zones: tuple[str, ...]
+    data_key: bytes | None
+
+
+@dataclass(frozen=True, slots=True)
+class PointRow:
+    """A contact point with its number's state; the address stays encrypted."""
+
+    point: Point
+    borrower_id: int
+    provider: str | None
+    address: bytes
+    address_key: bytes
+    rev: int
+    busy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class LoanRow:
+    id: int
+    ref: str
+    currency: str
+    zone: str
+    status: str
+    anchor: date | None
+    contact_ended: bool
+    paid_minor: int
+    parts: tuple[tuple[date, int], ...]
+
+    def amount_due(self, today: date) -> int:
+        """The unpaid part of all instalments due by the anchor or by today, as `standing` has it."""
+        if self.anchor is None:
+            return 0
+        horizon = max(self.anchor, today)
+        asked = sum(amount for due_on, amount in self.parts if due_on <= horizon)
+        return max(0, asked - self.paid_minor)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Everything read for one batch, under the locks of its people and numbers."""
+
+    rev: int
+    pauses: frozenset[tuple[str, str]]
+    people: dict[int, PersonRow]
+    points: dict[int, list[PointRow]]
+    loans: dict[int, LoanRow]
+    contacts: dict[int, list[tuple[NoticeKey, datetime]]]
+    holds: dict[int, list[tuple[int | None, Hold]]]
+
+
+async def claim_due(
+    conn: Connection, portfolio_id: int, now: datetime, batch: int
+) -> list[NoticeRow]:
+    """Up to `batch` notices whose time has come, locked; what others have locked is skipped."""
+    rows = await fetch(conn, "claim_due", portfolio=portfolio_id, now=now, batch=batch)
+    return [NoticeRow(*row) for row in rows]
+
+
+async def read_facts(
+    conn: Connection, portfolio_id: int, notices: Sequence[NoticeRow], now: datetime
+) -> Facts:
+    """Lock the people and numbers of a batch in their fixed order, then read what the gate asks."""
+    people_ids = sorted({notice.borrower_id for notice in notices})
+    rev = await fetch_value(conn, "portfolio_shared", portfolio=portfolio_id)
+    pauses = await fetch(conn, "open_pauses", portfolio=portfolio_id)
+    people = await fetch(conn, "lock_for_begin", portfolio=portfolio_id, ids=people_ids)
+    points = await fetch(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids, now=now)
+    loan_ids = sorted({notice.loan_id for notice in notices})
+    loans = await fetch(conn, "loans_for_gate", portfolio=portfolio_id, ids=loan_ids)
+    contacts = await fetch(
+        conn, "contacts_of", portfolio=portfolio_id, ids=people_ids, since=now - HISTORY
+    )
+    holds = await fetch(conn, "holds_of", portfolio=portfolio_id, ids=people_ids, now=now)
+    return Facts(
+        rev=rev,
+        pauses=frozenset((row["scope"], row["subject"]) for row in pauses),
+        people={row["id"]: _person(row) for row in people},
+        points=_points(points),
+        loans={row["id"]: _loan(row) for row in loans},
+        contacts=_contacts(contacts),
+        holds=_holds(holds),
+    )
+
+
+def _person(row: Any) -> PersonRow:
+    return PersonRow(
+        row["id"], row["ref"], row["rev"], row["locale"], tuple(row["zones"]), row["data_key"]
+    )
+
+
+def _points(rows: Sequence[Any]) -> dict[int, list[PointRow]]:
+    found: defaultdict[int, list[PointRow]] = defaultdict(list)
+    for row in rows:
+        # whoever lets an app notify them has said yes to the operating system; a text needs its own yes
+        consented = row["channel"] == "push" or row["consent_source"] is not None
+        point = Point(
+            row["id"], row["channel"], row["status"], row["opted_out"], consented, row["held"]
+        )
+        found[row["borrower_id"]].append(
+            PointRow(
+                point,
+                row["borrower_id"],
+                row["provider"],
+                row["address"],
+                row["address_key"],
+                row["rev"],
+                row["busy"],
+            )
+        )
+    return found
+
+
+def _loan(row: Any) -> LoanRow:
+    parts = zip(row["due_ons"] or (), row["amounts"] or (), strict=True)
+    return LoanRow(
+        row["id"], row["ref"], row["currency"], row["zone"], row["status"], row["anchor"],
+        row["contact_ended_at"] is not None, row["paid_minor"], tuple(parts),
+    )  # fmt: skip
+
+
+def _contacts(rows: Sequence[Any]) -> dict[int, list[tuple[NoticeKey, datetime]]]:
+    found: defaultdict[int, list[tuple[NoticeKey, datetime]]] = defaultdict(list)
+    for borrower_id, loan_id, anchor, stage, at in rows:
+        found[borrower_id].append(((loan_id, anchor, stage), at))
+    return found
+
+
+def _holds(rows: Sequence[Any]) -> dict[int, list[tuple[int | None, Hold]]]:
+    found: defaultdict[int, list[tuple[int | None, Hold]]] = defaultdict(list)
+    for row in rows:
+        loan_id = row["loan_id"] if row["scope"] == "loan" else None
+        hold = Hold(row["reason"], row["until_at"], row["channel"])
+        found[row["borrower_id"]].append((loan_id, hold))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Move:
+    """A notice's next state, guarded by the fence it was read with."""
+
+    key: NoticeKey
+    fence: int
+    state: str
+    next_at: datetime | None
+    route: int
+    reason: str | None
+    new_fence: int
+    stranded: bool = False
+
+
+async def move_notices(
+    conn: Connection, portfolio_id: int, moves: Sequence[Move], now: datetime
+) -> list[Any]:
+    """Write next states; a stale fence changes nothing. Returns what moved, with its strandings."""
+    if not moves:
+        return []
+    return await fetch(
+        conn,
+        "move_notices",
+        portfolio=portfolio_id,
+        now=now,
+        loans=[move.key[0] for move in moves],
+        anchors=[move.key[1] for move in moves],
+        stages=[move.key[2] for move in moves],
+        fences=[move.fence for move in moves],
+        new_fences=[move.new_fence for move in moves],
+        states=[move.state for move in moves],
+        nexts=[move.next_at for move in moves],
+        routes=[move.route for move in moves],
+        reasons=[move.reason for move in moves],
+        stranded=[int(move.stranded) for move in moves],
+    )
