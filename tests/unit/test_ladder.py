@@ -451,3 +451,88 @@ def test_cutting_a_window_changes_nothing(
             ]
             assert len(pieces) == len(set(pieces))
             assert set(pieces) == set(whole(ladder, zone, after, until))
+
+
+# ---- and by hand where chance seldom goes
+
+
+def step(name: str, offset: int, clock: time, how: Shift = Shift.NONE) -> Stage:
+    return Stage(
+        id=name,
+        grade=Grade.FIRM,
+        offset_days=offset,
+        at=clock,
+        action=Action.MESSAGE,
+        channels=("sms",),
+        fallback_after=None,
+        message="m",
+        catch_up=CatchUp.LATEST,
+        not_after=timedelta(hours=48),
+        shift=how,
+    )
+
+
+def both_ways(loan: Plannable, *steps: Stage, days: int = 6) -> list[tuple[str, str]]:
+    ladder = Ladder("by-hand", BUCKETS, steps, CALENDAR)
+    after = loan.anchor_since - timedelta(days=1)
+    until = after + timedelta(days=days)
+    by_loan = notices(loan, ladder, after, until)
+    by_set = [moment for moment, _ in joined(loan, ladder, after, until)]
+    assert sorted(by_set, key=lambda moment: moment.due_at) == list(by_loan)
+    return [(moment.stage, moment.due_at.isoformat(" ", "minutes")[:16]) for moment in by_loan]
+
+
+FRIDAY = date(2026, 3, 13)
+
+
+def test_two_steps_moved_to_monday_come_by_their_clocks() -> None:
+    steps = (
+        step("first", 0, time(12)),
+        step("evening", 1, time(18), Shift.NEXT),
+        step("morning", 2, time(10), Shift.NEXT),
+    )
+    # entered on Sunday after noon: on Monday noon the loan is past `morning` already
+    sunday = datetime(2026, 3, 15, 13, tzinfo=UTC)
+    assert both_ways(Plannable("UTC", open=True, anchor=FRIDAY, anchor_since=sunday), *steps) == [
+        ("morning", "2026-03-16 10:00"),
+        ("evening", "2026-03-16 18:00"),
+    ]
+
+
+def test_step_moved_back_overtakes_one_moved_on() -> None:
+    steps = (
+        step("first", 0, time(12)),
+        step("on", 1, time(10), Shift.NEXT),
+        step("back", 2, time(10), Shift.PREVIOUS),
+    )
+    saturday = datetime(2026, 3, 14, 9, tzinfo=UTC)
+    assert both_ways(Plannable("UTC", open=True, anchor=FRIDAY, anchor_since=saturday), *steps) == [
+        ("back", "2026-03-14 10:00"),
+        ("on", "2026-03-16 10:00"),
+    ]
+
+
+def test_late_notice_comes_once_over_a_day_of_23_hours() -> None:
+    steps = (step("first", 0, time(10)), step("last", 9, time(10)))
+    # 09:30 in New York on the day before its clocks go forward
+    since = datetime(2026, 3, 7, 14, 30, tzinfo=UTC)
+    loan = Plannable("America/New_York", open=True, anchor=date(2026, 3, 2), anchor_since=since)
+    assert both_ways(loan, *steps, days=4) == [("first", "2026-03-07 15:00")]
+
+
+def test_late_notice_is_not_lost_over_a_day_of_25_hours() -> None:
+    steps = (step("first", 0, time(10)), step("last", 9, time(10)))
+    # 10:30 on the day before clocks go back: the next ten o'clock is 24 and a half hours away
+    since = datetime(2026, 10, 31, 14, 30, tzinfo=UTC)
+    loan = Plannable("America/New_York", open=True, anchor=date(2026, 10, 26), anchor_since=since)
+    assert both_ways(loan, *steps, days=4) == [("first", "2026-11-01 15:00")]
+
+
+def test_moment_survives_a_clock_set_back_over_midnight() -> None:
+    ladder = Ladder("by-hand", BUCKETS, (step("midnight", 0, time(0)),), None)
+    zone, midnight = "America/St_Johns", datetime(2006, 10, 29, 2, 30, tzinfo=UTC)
+    # one minute later it was 23:01 of the day before; a window that ends then still has the moment
+    end = midnight + timedelta(minutes=5)
+    assert local_date(end, zone) == date(2006, 10, 28)
+    found = moments(ladder, zone, midnight - timedelta(hours=1), end)
+    assert [(m.anchor, m.due_at) for m in found] == [(date(2006, 10, 29), midnight)]
