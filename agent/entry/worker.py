@@ -14,6 +14,7 @@ import structlog
 
 from agent.adapters.queue import AWAY, answer_doorbell
 from agent.clock import Clock
+from agent.flows.dispatch import Stop
 from agent.store import ticks
 from agent.store.sql import Connection
 
@@ -27,7 +28,7 @@ DATABASE_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Timeout
 
 _log = structlog.get_logger("duly.worker")
 
-RunLane = Callable[[int], Awaitable[object]]
+RunLane = Callable[[int, Stop], Awaitable[object]]
 
 
 @dataclass(slots=True)
@@ -35,14 +36,14 @@ class Lanes:
     """Runs each lane in one task at a time; a ring during a run makes it look once more."""
 
     run_lane: RunLane
+    stop: Stop = field(default_factory=Stop)
     drain_seconds: float = DRAIN_SECONDS
-    stopping: bool = False
     _running: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     _again: set[int] = field(default_factory=set)
 
     def wake(self, lane: int) -> None:
         """Look at this lane, now or once more after the present look."""
-        if self.stopping:
+        if self.stop.asked:
             return
         if lane in self._running:
             self._again.add(lane)
@@ -54,8 +55,8 @@ class Lanes:
             looking = True
             while looking:
                 self._again.discard(lane)
-                await self.run_lane(lane)
-                looking = lane in self._again and not self.stopping
+                await self.run_lane(lane, self.stop)
+                looking = lane in self._again and not self.stop.asked
         except DATABASE_AWAY as problem:
             _log.warning("lane_interrupted", lane=lane, problem=type(problem).__name__)
         except Exception:  # noqa: BLE001
@@ -74,7 +75,7 @@ class Lanes:
 
         What is cut off is safe: its attempts become unknown and are settled by receipt or list.
         """
-        self.stopping = True
+        self.stop.asked = True
         running = self.busy
         if not running:
             return True
@@ -148,10 +149,11 @@ async def serve_worker(
     stop: asyncio.Event,
     *,
     redis_url: str | None,
+    sweep_seconds: float = SWEEP_SECONDS,
 ) -> int:
     """Work until `stop`; 0 when everything in flight was finished and recorded, else 1."""
     loops: list[asyncio.Task[None]] = [
-        asyncio.create_task(sweep(pool, clock, lanes), name="sweep"),
+        asyncio.create_task(sweep(pool, clock, lanes, sweep_seconds), name="sweep"),
         asyncio.create_task(hear_urgent(pool, lanes), name="urgent"),
     ]
     if redis_url is not None:

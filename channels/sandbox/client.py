@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 import aiohttp
@@ -24,6 +25,7 @@ from channels.sandbox.wire import message_body, read_listed
 # An answer is waited for until shortly before the deadline, so that recording it fits in too.
 _MARGIN = 0.5
 _CONNECT = 5.0
+_STEP = 0.05
 _LIST_TIMEOUT = aiohttp.ClientTimeout(total=10)
 _PAGES_MAX = 20
 
@@ -91,14 +93,12 @@ class SandboxHttpChannel:
     async def send(self, message: Message) -> Answer:
         """One POST. A failure before its first byte is a refusal, a failure after it unknown."""
         left = message.deadline - self._monotonic() - _MARGIN
-        if left <= 0:
+        if left < _STEP:
             return TOO_LATE
         payload = LastStep(message_body(message), message.deadline - _MARGIN, self._monotonic)
-        # never rounded up to a whole second: the timeout has to stay below the deadline
-        timeout = aiohttp.ClientTimeout(total=left, connect=min(_CONNECT, left), ceil_threshold=60)
         try:
             async with self._session.post(
-                self._messages, data=payload, allow_redirects=False, timeout=timeout
+                self._messages, data=payload, allow_redirects=False, timeout=_within(left)
             ) as response:
                 return classify(response.status, await response.read())
         except (aiohttp.ClientError, OSError, TimeoutError) as problem:
@@ -126,6 +126,17 @@ class SandboxHttpChannel:
             response.raise_for_status()
             page: dict[str, Any] = orjson.loads(await response.read())
             return page
+
+
+def _within(left: float) -> aiohttp.ClientTimeout:
+    """A timeout of at most this, rounded down so that the sends of a batch share one object."""
+    return _timeout(int(left / _STEP))
+
+
+@cache
+def _timeout(steps: int) -> aiohttp.ClientTimeout:
+    # aiohttp rounds long timeouts up to whole seconds unless told not to; that could pass the deadline
+    return aiohttp.ClientTimeout(total=steps * _STEP, sock_connect=_CONNECT, ceil_threshold=3600)
 
 
 def _after_failure(payload: LastStep, problem: Exception) -> Answer:

@@ -16,6 +16,7 @@ from agent.adapters.embedded import embedded_valkey
 from agent.adapters.queue import QUEUE, Doorbell
 from agent.clock import SystemClock
 from agent.entry.worker import Lanes, hear_doorbell, hear_urgent, serve_worker, sweep
+from agent.flows.dispatch import Stop
 from agent.store import ticks
 from tests.support.waiting import until
 
@@ -43,7 +44,7 @@ class Looked:
     def __init__(self) -> None:
         self.at: asyncio.Queue[int] = asyncio.Queue()
 
-    async def __call__(self, lane: int) -> None:
+    async def __call__(self, lane: int, _stop: Stop | None = None) -> None:
         await self.at.put(lane)
 
     async def next(self, seconds: float = 5) -> int:
@@ -190,7 +191,7 @@ async def test_an_urgent_commit_wakes_its_lane(pool: asyncpg.Pool) -> None:
 async def test_a_lane_runs_in_one_task_and_looks_again_when_rung_meanwhile() -> None:
     begun, gate, log = asyncio.Event(), asyncio.Event(), []
 
-    async def run(lane: int) -> None:
+    async def run(lane: int, stop: Stop) -> None:  # noqa: ARG001
         log.append(lane)
         begun.set()
         await gate.wait()
@@ -210,7 +211,7 @@ async def test_a_lane_runs_in_one_task_and_looks_again_when_rung_meanwhile() -> 
 async def test_one_broken_lane_stops_no_other() -> None:
     looked = Looked()
 
-    async def run(lane: int) -> None:
+    async def run(lane: int, stop: Stop) -> None:  # noqa: ARG001
         if lane == 1:
             raise ValueError("broken")
         await looked(lane)
@@ -227,7 +228,7 @@ async def test_a_stop_lets_lanes_end_and_says_whether_they_did(
 ) -> None:
     stop, begun, gate, ended = asyncio.Event(), asyncio.Event(), asyncio.Event(), []
 
-    async def run(lane: int) -> None:
+    async def run(lane: int, stop: Stop) -> None:  # noqa: ARG001
         begun.set()
         await gate.wait()
         ended.append(lane)
