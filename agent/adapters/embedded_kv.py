@@ -3,7 +3,7 @@
 It carries only "there is work" (arq): losing its content loses nothing, evicting from it would.
 """
 
-import asyncio
+import re
 import signal
 import socket
 from contextlib import closing, suppress
@@ -18,6 +18,7 @@ from agent.adapters.embedded_process import (
     command_line,
     end_process,
     is_alive,
+    leave_socket_folder,
     log_tail,
     make_folder,
     socket_folder,
@@ -27,7 +28,9 @@ from agent.adapters.embedded_process import (
 
 _READY_SECONDS = 20.0
 _TALK_SECONDS = 5.0
+_MOST_SAID = 4096
 _SOCKET = "valkey.sock"
+_SHUTDOWN = b"SHUTDOWN NOSAVE\r\n"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +88,7 @@ def _say(listening: Path, words: bytes) -> bytes | None:
             return None
         with suppress(ConnectionError):
             talk.sendall(words)
-            return talk.recv(200)
+            return talk.recv(_MOST_SAID)
         return b""
 
 
@@ -123,10 +126,19 @@ async def _start_server(bell: Doorbell, account: Account, listening: Path) -> No
 async def stop(bell: Doorbell) -> None:
     """End the server, whoever started it."""
     listening = _listening(bell, account_for(bell.data))
-    await asyncio.to_thread(_say, listening, b"SHUTDOWN NOSAVE\r\n")
-    await until(lambda: _say(listening, b"PING\r\n") is None, _TALK_SECONDS)
+    pid = _pid(listening)
+    _say(listening, _SHUTDOWN)
+    if pid is not None and not await until(lambda: not is_alive(pid), _TALK_SECONDS):
+        await end_process(pid, signal.SIGTERM, _TALK_SECONDS)
+    leave_socket_folder(bell.data, listening.parent)
+
+
+def _pid(listening: Path) -> int | None:
+    about = _say(listening, b"INFO server\r\n") or b""
+    found = re.search(rb"process_id:(\d+)", about)
+    return int(found[1]) if found else None
 
 
 def ask_to_stop(bell: Doorbell) -> None:
     """The same without waiting, for a process on its way out."""
-    _say(_listening(bell, account_for(bell.data)), b"SHUTDOWN NOSAVE\r\n")
+    _say(_listening(bell, account_for(bell.data)), _SHUTDOWN)

@@ -24,6 +24,7 @@ from agent.adapters.embedded_process import (
     command_line,
     end_process,
     is_alive,
+    leave_socket_folder,
     log_tail,
     make_folder,
     run,
@@ -35,6 +36,7 @@ from agent.adapters.embedded_process import (
 USER = DATABASE = "duly"
 VERSION = "18"
 _READY_SECONDS = 90.0  # crash recovery of a full WAL takes its time
+_DYING_SECONDS = 10.0
 _START_TRIES = 4
 _BETWEEN_TRIES = 0.5
 _MIB = 1024 * 1024
@@ -99,13 +101,26 @@ def _memory() -> int:
     return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
-def _running(cluster: Cluster) -> int | None:
-    """The pid of a server on this folder; a stranger with a recycled pid is not one."""
+def _pid_on_file(cluster: Cluster) -> int | None:
     try:
-        pid = int(cluster.pid_file.read_text("utf-8", "replace").splitlines()[0])
+        return int(cluster.pid_file.read_text("utf-8", "replace").splitlines()[0])
     except (OSError, ValueError, IndexError):
         return None
-    return pid if is_alive(pid) and str(cluster.data) in arguments_of(pid) else None
+
+
+def _running(cluster: Cluster) -> int | None:
+    """The pid of a server on this folder; a stranger with a recycled pid is not one."""
+    pid = _pid_on_file(cluster)
+    if pid is None or not is_alive(pid):
+        return None
+    return pid if str(cluster.data) in arguments_of(pid) else None
+
+
+async def _let_it_die(cluster: Cluster) -> None:
+    """A process that was killed a moment ago has no command line any more, but still has its pid."""
+    pid = _pid_on_file(cluster)
+    if pid is not None:
+        await until(lambda: not is_alive(pid) or bool(arguments_of(pid)), _DYING_SECONDS)
 
 
 def _is_ready(cluster: Cluster, pid: int) -> bool:
@@ -182,14 +197,18 @@ async def _try_to_start(cluster: Cluster, command: list[str]) -> bool:
     return True
 
 
+def _sockets(cluster: Cluster) -> Path:
+    return Path(cluster.pid_file.read_text("utf-8").splitlines()[4].strip())
+
+
 def _address(cluster: Cluster, database: str = DATABASE) -> str:
-    sockets = cluster.pid_file.read_text("utf-8").splitlines()[4].strip()
-    return f"postgresql://{USER}@/{database}?host={quote(sockets)}"
+    return f"postgresql://{USER}@/{database}?host={quote(str(_sockets(cluster)))}"
 
 
 async def start(cluster: Cluster) -> str:
     """Make the cluster if need be, start it unless it runs; the address of its database."""
     account = account_for(cluster.data)
+    await _let_it_die(cluster)
     pid = _running(cluster)
     if pid is None:
         _set_stale_aside(cluster)
@@ -221,8 +240,11 @@ async def _have_database(cluster: Cluster, account: Account) -> None:
 
 async def stop(cluster: Cluster) -> None:
     """Fast shutdown: open transactions end, everything is written, the pid file goes."""
+    await _let_it_die(cluster)
     if (pid := _running(cluster)) is not None:
+        sockets = _sockets(cluster)
         await end_process(pid, signal.SIGINT, 60.0)
+        leave_socket_folder(cluster.data, sockets)
 
 
 def ask_to_stop(cluster: Cluster) -> None:

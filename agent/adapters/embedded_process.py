@@ -109,16 +109,24 @@ async def run(command: Sequence[str]) -> None:
 
 def is_alive(pid: int) -> bool:
     """Whether the process still runs; a zombie does not, and our own one is reaped here."""
-    with suppress(ChildProcessError):
-        if os.waitpid(pid, os.WNOHANG)[0] == pid:
-            return False
+    if _reaped(pid):
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         return True
-    return not _is_zombie(pid)
+    if _is_zombie(pid):
+        _reaped(pid)  # it may have died since the first line
+        return False
+    return True
+
+
+def _reaped(pid: int) -> bool:
+    with suppress(ChildProcessError):
+        return os.waitpid(pid, os.WNOHANG)[0] == pid
+    return False
 
 
 def _is_zombie(pid: int) -> bool:
@@ -179,6 +187,13 @@ def _private_folder(folder: Path, uid: int, account: Account) -> Path:
     else:
         os.chown(folder, account.uid, account.gid)
     return folder
+
+
+def leave_socket_folder(data: Path, sockets: Path) -> None:
+    """Remove the short private folder, if there was one and nobody else uses it."""
+    if sockets != data:
+        with suppress(OSError):
+            sockets.rmdir()
 
 
 def log_tail(log: Path) -> str:
