@@ -1,0 +1,70 @@
+"""The command line: help, exit codes, errors that say what to do."""
+
+import json
+import subprocess
+import sys
+
+from tests.entry.command import duly
+
+NOWHERE = "postgresql://duly:hunter2@127.0.0.1:1/duly"
+
+
+def test_help_and_version() -> None:
+    assert duly("--help").code == 0
+    assert duly("--version").out.startswith("duly ")
+
+
+def test_help_loads_nothing_heavy() -> None:
+    asked = (
+        "import sys; from agent.entry import cli; cli._register_commands();"
+        "print([m for m in ('asyncpg', 'aiohttp', 'pydantic', 'cryptography', 'redis', 'arq',"
+        " 'jinja2', 'phonenumbers', 'babel') if m in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", asked], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_every_command_has_help() -> None:
+    listed = "import json; from agent.entry import cli; cli._register_commands();"
+    listed += "print(json.dumps([c.name for c in cli.app.registered_commands]))"
+    done = subprocess.run(
+        [sys.executable, "-c", listed], capture_output=True, text=True, check=True
+    )
+    names = json.loads(done.stdout)
+    assert {"migrate", "doctor"} <= set(names)
+    for name in names:
+        assert duly(name, "--help").code == 0, name
+
+
+def test_bad_use_is_2() -> None:
+    assert duly("nonsense").code == 2
+    assert duly("migrate", "--nonsense").code == 2
+
+
+def test_a_bad_setting_is_2_and_named() -> None:
+    answer = duly("migrate", DULY_PORT="x")
+    assert answer.code == 2
+    assert answer.err.startswith("duly: DULY_PORT: ")
+    assert "Traceback" not in answer.err
+
+
+def test_an_unreachable_database_is_2_and_shows_no_password() -> None:
+    answer = duly("migrate", DULY_DATABASE_URL=NOWHERE)
+    assert answer.code == 2
+    assert "cannot connect to PostgreSQL at 127.0.0.1/duly" in answer.err
+    assert "hunter2" not in answer.err
+    assert "Traceback" not in answer.err
+
+
+def test_a_traceback_on_request() -> None:
+    assert "Traceback" in duly("migrate", DULY_DATABASE_URL=NOWHERE, DULY_TRACEBACK="1").err
+
+
+def test_migrate_brings_the_schema_up_once(empty_database_url: str) -> None:
+    settings = {"DULY_DATABASE_URL": empty_database_url}
+    assert duly("migrate", "--check", **settings).code == 1
+    first = duly("migrate", "--json", **settings)
+    assert first.code == 0
+    assert json.loads(first.out)["applied"][0] == "0001_heart"
+    assert json.loads(duly("migrate", "--json", **settings).out) == {"applied": []}
+    assert duly("migrate", "--check", **settings).code == 0
