@@ -1,11 +1,11 @@
 """One loan re-derived from its stored events by the pure domain code, to compare with what was stored.
 
-The only thing taken from the rows instead of the events is when the ladder ended: that is a fact of
-ours, not of the ledger's. What the charge-off recommendation says is derived again like the rest.
+The only thing taken from the notices instead of the events is when a stage acted on the loan: that is
+a fact of ours, not of the ledger's. What it told the ledger is derived again like the rest.
 """
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from itertools import groupby
@@ -15,12 +15,30 @@ from typing import Any
 from agent.domain.account import Applied, Loan, Numbered, apply, crossed, reaches_back, told
 from agent.domain.calendar import local_date
 from agent.domain.event import Event, Reason, Rejected, parse_event
+from agent.domain.ladder import Action, Ladder, Stage
 from agent.domain.outcome import Account, Outcome, OutcomeType, charge_off, next_crossing
 from agent.domain.standing import Status, amount_due
 from agent.store.invariants import History
 
-Buckets = Callable[[datetime], tuple[int, ...]]
 _LATER = frozenset({Reason.UNKNOWN_LOAN, Reason.UNKNOWN_PAYMENT})
+
+
+@dataclass(frozen=True, slots=True)
+class Schedule:
+    """A portfolio's ladders by version, and the buckets in force at an instant."""
+
+    ladders: Mapping[int, Ladder]
+    starts: Sequence[tuple[datetime, int]]
+
+    def buckets(self, at: datetime) -> tuple[int, ...]:
+        """Of the newest version that was active; before the first, of the first."""
+        active = [version for start, version in self.starts if start <= at]
+        return self.ladders[active[-1] if active else self.starts[0][1]].buckets
+
+    def stage(self, row: Any) -> Stage | None:
+        """The stage of an act, if the version it was planned by still has it."""
+        ladder = self.ladders.get(row["schedule_version"])
+        return ladder.stage(row["stage"]) if ladder else None
 
 
 @dataclass(slots=True)
@@ -37,12 +55,20 @@ class Derived:
 class _Course:
     """Walks the history once; an instant of the walk is a step of intake or the end of the ladder."""
 
-    def __init__(self, history: History, buckets: Buckets) -> None:
+    def __init__(self, history: History, schedule: Schedule) -> None:
         self.history = history
-        self.buckets = buckets
+        self.schedule = schedule
+        self.buckets = schedule.buckets
         self.loan: Loan | None = None
         self.out = Derived(None, [], [], [], [])
-        self.ends = [row for row in history.outcomes if row["type"] == OutcomeType.CHARGE_OFF]
+        self.acts = [
+            (row["at"], stage) for row in history.acts if (stage := _last_word(schedule, row))
+        ]
+        self.numbers = {
+            row["occurred_at"]: row["seq"]
+            for row in history.outcomes
+            if row["type"] == OutcomeType.CHARGE_OFF
+        }
 
     def walk(self) -> Derived:
         """Steps of intake in their order; ends of the ladder and moves of zone in between."""
@@ -54,7 +80,7 @@ class _Course:
             self._take(items)
         for move in moves:
             self._move(move)
-        self._end_before(None)
+        self._act_before(None)
         self.out.loan = self.loan
         return self.out
 
@@ -77,7 +103,7 @@ class _Course:
         for at, group in groupby(items, key=lambda item: item[0]["received_at"]):
             step = list(group)
             latest = at if latest is None else max(latest, at)
-            self._end_before(latest)
+            self._act_before(latest)
             events = [event for _, event in step]
             done = self._fold(events, latest, back=back)
             refused = {id(event): why for event, why in done.refusals}
@@ -106,42 +132,48 @@ class _Course:
             self.out.instants.append(at)
             self.out.states.append(loan)
 
-    def _end_before(self, at: datetime | None) -> None:
-        """Ends of the ladder that came before the facts of `at`; at the same instant the number tells."""
-        while self.ends and self.loan is not None:
-            end = self.ends[0]
-            if at is not None and end["occurred_at"] > at:
+    def _act_before(self, at: datetime | None) -> None:
+        """Acts that came before the facts of `at`; at the same instant their outcome's number tells."""
+        while self.acts and self.loan is not None:
+            acted_at, stage = self.acts[0]
+            if at is not None and acted_at > at:
                 return
-            if end["occurred_at"] == at and end["seq"] != self._next_seq(end["occurred_at"]):
+            if acted_at == at and self.numbers.get(at) not in {None, self._next_seq(at)}:
                 return
-            self._end(self.ends.pop(0))
+            self.acts.pop(0)
+            self._act(acted_at, stage)
 
     def _next_seq(self, at: datetime) -> int:
-        assert self.loan is not None
-        return _known(crossed(self.loan, at, self.buckets(at)).loan).outcome_seq + 1
+        return _known(crossed(_known(self.loan), at, self.buckets(at)).loan).outcome_seq + 1
 
-    def _end(self, row: Any) -> None:
-        at = row["occurred_at"]
+    def _act(self, at: datetime, stage: Stage) -> None:
+        """What dispatch does for the ladder's last word: tell the time that passed, then the word."""
         passed = crossed(_known(self.loan), at, self.buckets(at))
-        loan = _known(passed.loan)
-        account = Account(loan.currency, self.buckets(at))
-        said = charge_off(loan.facts, at, account, str(row["data"].get("stage")))
-        after, numbered = told(loan, said)
-        after = replace(after, contact_ended_at=at)
-        self._note(after, [*passed.outcomes, numbered], at)
+        loan, numbered = _known(passed.loan), list(passed.outcomes)
+        if stage.action is Action.OUTCOME:
+            account = Account(loan.currency, self.buckets(at))
+            loan, one = told(loan, charge_off(loan.facts, at, account, stage.id))
+            numbered.append(one)
+        self._note(replace(loan, contact_ended_at=at) if stage.ends_contact else loan, numbered, at)
 
     def _move(self, row: Any) -> None:
         """A person moved: days count in the new zone from then on; what the old zone began was told."""
         loan, zone, at = self.loan, row["zone"], row["received_at"]
         if loan is None or loan.now.status is not Status.OPEN or zone == loan.facts.zone:
             return
-        self._end_before(at)
+        self._act_before(at)
         passed = crossed(_known(self.loan), at, self.buckets(at))
         moved = _known(passed.loan)
         facts = replace(moved.facts, zone=zone)
         next_at = next_crossing(moved.now, moved.bucket, self.buckets(at), zone)
         moved = replace(moved, facts=facts, next_bucket_at=next_at, anchor_since=at)
         self._note(moved, passed.outcomes, at)
+
+
+def _last_word(schedule: Schedule, row: Any) -> Stage | None:
+    stage = schedule.stage(row)
+    speaks = stage is not None and (stage.action is Action.OUTCOME or stage.ends_contact)
+    return stage if speaks else None
 
 
 def _known(loan: Loan | None) -> Loan:
@@ -164,18 +196,18 @@ def _event(row: Any) -> Event:
     return read
 
 
-def derive(history: History, buckets: Buckets) -> Derived:
+def derive(history: History, schedule: Schedule) -> Derived:
     """Everything that follows from a loan's stored events."""
-    return _Course(history, buckets).walk()
+    return _Course(history, schedule).walk()
 
 
 def with_time(
-    found: Derived, until: datetime, buckets: Buckets
+    found: Derived, until: datetime, schedule: Schedule
 ) -> tuple[Loan | None, list[Numbered]]:
     """The course with the buckets that time alone brought by `until`."""
     if found.loan is None:
         return None, found.told
-    passed = crossed(found.loan, until, buckets(until))
+    passed = crossed(found.loan, until, schedule.buckets(until))
     return passed.loan, [*found.told, *passed.outcomes]
 
 

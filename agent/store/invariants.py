@@ -29,6 +29,7 @@ class History:
     row: asyncpg.Record
     events: list[asyncpg.Record] = field(default_factory=list)
     moves: list[asyncpg.Record] = field(default_factory=list)
+    acts: list[asyncpg.Record] = field(default_factory=list)
     outcomes: list[asyncpg.Record] = field(default_factory=list)
     attempts: list[asyncpg.Record] = field(default_factory=list)
 
@@ -36,6 +37,7 @@ class History:
 @dataclass(frozen=True, slots=True)
 class StoredSchedule:
     portfolio_id: int
+    version: int
     source: str
     active_from: datetime
 
@@ -51,7 +53,7 @@ async def violations(conn: Connection, statement: str, known: Mapping[str, Any])
 async def schedules(conn: Connection) -> list[StoredSchedule]:
     """All schedule versions, oldest first within a portfolio."""
     rows = await fetch(conn, "rederive_schedules")
-    return [StoredSchedule(row["portfolio_id"], row["source"], row["active_from"]) for row in rows]
+    return [StoredSchedule(*row.values()) for row in rows]
 
 
 async def histories(conn: Connection, *, batch: int = BATCH) -> AsyncIterator[list[History]]:
@@ -88,6 +90,8 @@ async def _filled(
     keys = {"portfolios": portfolios, "ids": [loan for _, loan in found]}
     for row in await fetch(conn, "rederive_outcomes", **keys):
         found[row["portfolio_id"], row["loan_id"]].outcomes.append(row)
+    for row in await fetch(conn, "rederive_acts", **keys):
+        found[row["portfolio_id"], row["loan_id"]].acts.append(row)
     for row in await fetch(conn, "rederive_attempts", **keys):
         found[row["portfolio_id"], row["loan_id"]].attempts.append(row)
     return list(found.values())

@@ -308,7 +308,7 @@ left join sent s on (s.portfolio_id, s.loan_id, s.anchor, s.stage) = (n.portfoli
 left join any_try t on (t.portfolio_id, t.loan_id, t.anchor, t.stage) = (n.portfolio_id, n.loan_id, n.anchor, n.stage)
 left join decided d on (d.portfolio_id, d.loan_id, d.anchor, d.stage) = (n.portfolio_id, n.loan_id, n.anchor, n.stage)
 where (n.state = 'sent' and s.loan_id is null)
-   or (n.state = 'failed' and t.loan_id is null)
+   or (n.state = 'failed' and t.loan_id is null and d.sent is not true)
    or (n.state = 'cancelled' and d.cancelled is not true)
    or (n.state = 'done' and d.sent is not true)
 order by 1, 2 limit :examples;
@@ -446,6 +446,15 @@ from outcome o
 join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
   on w.portfolio_id = o.portfolio_id and w.id = o.loan_id
 order by o.portfolio_id, o.loan_id, o.seq;
+
+-- name: rederive_acts
+-- Stages that acted on these loans instead of speaking.
+select n.portfolio_id, n.loan_id, n.stage, n.schedule_version, n.closed_at as at
+from notice n
+join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+  on w.portfolio_id = n.portfolio_id and w.id = n.loan_id
+where n.state = 'done'
+order by n.portfolio_id, n.loan_id, n.closed_at;
 
 -- name: rederive_attempts
 -- What was sent for these loans, and on what amount.
