@@ -23,6 +23,14 @@ class LaneCounts:
     cancelled: int = 0
     acted: int = 0
 
+    def merge(self, other: "LaneCounts") -> None:
+        """Count another run in."""
+        self.claimed += other.claimed
+        self.sent += other.sent
+        self.snoozed += other.snoozed
+        self.cancelled += other.cancelled
+        self.acted += other.acted
+
     def add(self, begun: Begun) -> None:
         """Count one batch in."""
         self.claimed += begun.claimed

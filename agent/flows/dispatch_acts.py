@@ -25,21 +25,19 @@ class Act:
     loan_ref: str
 
 
-async def store_acts(
-    conn: Connection, lane: Lane, acts: Sequence[Act], now: datetime
-) -> None:
+async def store_acts(conn: Connection, lane: Lane, acts: Sequence[Act], now: datetime) -> None:
     """Do what the stages say, in the transaction that decided it."""
     if not acts:
         return
     await _open_cases(conn, lane, [act for act in acts if act.stage.action is Action.CASE], now)
-    last_words = [act for act in acts if act.stage.action is Action.OUTCOME or act.stage.ends_contact]
+    last_words = [
+        act for act in acts if act.stage.action is Action.OUTCOME or act.stage.ends_contact
+    ]
     if last_words:
         await _tell(conn, lane, last_words, now)
 
 
-async def _open_cases(
-    conn: Connection, lane: Lane, acts: Sequence[Act], now: datetime
-) -> None:
+async def _open_cases(conn: Connection, lane: Lane, acts: Sequence[Act], now: datetime) -> None:
     if not acts:
         return
     await execute(

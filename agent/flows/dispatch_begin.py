@@ -265,7 +265,9 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
     wording = Wording(
         lane.portfolio.lender, case.loan.ref, amount, case.loan.currency, case.notice.anchor, today
     )
-    composed = compose(lane.texts, case.stage.message, row.point.channel, case.person.locale, wording)
+    composed = compose(
+        lane.texts, case.stage.message, row.point.channel, case.person.locale, wording
+    )
     if isinstance(composed, Problem):
         batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
         return
@@ -368,5 +370,3 @@ async def _write_decisions(conn: Connection, lane: Lane, batch: _Batch) -> None:
 def facts_hash(facts: NoticeFacts) -> bytes:
     """A fingerprint of what a decision looked at: the same facts, the same hash."""
     return hashlib.sha256(orjson.dumps(facts, default=str)).digest()
-
-

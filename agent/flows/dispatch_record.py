@@ -128,9 +128,7 @@ def _settled(answer: Answer) -> Settled:
 
 def _refused(sent: Sequence[Sent], kind: Refusal) -> list[Outgoing]:
     return [
-        one.outgoing
-        for one in sent
-        if isinstance(one.answer, Refused) and one.answer.kind is kind
+        one.outgoing for one in sent if isinstance(one.answer, Refused) and one.answer.kind is kind
     ]
 
 

@@ -224,9 +224,7 @@ def _count(item: Item, taken: Taken) -> None:
         taken.refuse(item.line, item.refused, item.event.id)
 
 
-def _row(
-    desk: Desk, people: People, item: Item, read: Read, step: int, position: int
-) -> EventRow:
+def _row(desk: Desk, people: People, item: Item, read: Read, step: int, position: int) -> EventRow:
     event, refused = item.event, item.refused
     return EventRow(
         item.portfolio_id, event.id, event.source, event.type, event.subject, event.at,

@@ -89,9 +89,7 @@ async def _load(
             ref = (row["portfolio_id"], row["ref"])
             keys[row["portfolio_id"], row["id"]] = ref
             works.setdefault(ref, _Work(ref[0], []))
-    back = {
-        key for key, ref in keys.items() if any(_reaches_back(i) for i in works[ref].items)
-    }
+    back = {key for key, ref in keys.items() if any(_reaches_back(i) for i in works[ref].items)}
     loans = await load_loans(conn, list(keys), back)
     return {keys[key]: loan for key, loan in loans.items()}
 
@@ -248,5 +246,3 @@ def outcome_row(
         portfolio_id, loan_id, told.seq, outcome.type.value, outcome.occurred_at, recorded_at,
         dict(outcome.data), outcome.corrects, recorded_at, outcome.bucket,
     )  # fmt: skip
-
-

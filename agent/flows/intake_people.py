@@ -81,7 +81,9 @@ async def store_people(
     await _welcome(conn, keyring, portfolios, people, [(i, f.person) for i, f in told])
     await _load_points(conn, people, {(i.portfolio_id, f.person.ref) for i, f in told})
     changes = _Changes()
-    ids = iter(await new_ids(conn, "contact_point_seq", sum(len(f.person.contacts) for _, f in told)))
+    ids = iter(
+        await new_ids(conn, "contact_point_seq", sum(len(f.person.contacts) for _, f in told))
+    )
     for item, fact in told:
         person = people.by_ref[item.portfolio_id, fact.person.ref]
         _learn(person, fact.person)
@@ -190,9 +192,7 @@ def _learn_contacts(
                 _set_status(person, at, "withdrawn", changes)
 
 
-def _set_status(
-    person: PersonWork, at: tuple[str, bytes], status: str, changes: _Changes
-) -> None:
+def _set_status(person: PersonWork, at: tuple[str, bytes], status: str, changes: _Changes) -> None:
     identity = person.points[at][0]
     person.points[at] = (identity, status)
     changes.numbers[person.portfolio_id, *at] = None
@@ -315,9 +315,7 @@ async def hold_new_loans(
         await derive_held_until(conn, list(opened.values()), now)
 
 
-async def derive_held_until(
-    conn: Connection, people: Sequence[PersonWork], now: datetime
-) -> None:
+async def derive_held_until(conn: Connection, people: Sequence[PersonWork], now: datetime) -> None:
     """Write on the loans of these people until when planning has to skip them."""
     await execute(
         conn,

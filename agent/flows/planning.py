@@ -86,15 +86,17 @@ def windows(
 ) -> tuple[Window, ...]:
     """What has to be planned: new time for everybody, known time for loans that changed.
 
-    A due time that has passed is still planned while a message could go out for it.
+    A loan that changed counts from its change on, so known time before that needs no second look. A
+    due time that was missed (nobody planned) is still planned while its message could go out.
     """
-    oldest = now - max(stage.not_after for stage in portfolio.ladder.stages)
     if mark is None:
+        oldest = now - max(stage.not_after for stage in portfolio.ladder.stages)
         return (Window(oldest, through),)
-    old = Window(oldest, min(mark.planned_through, through), mark.planned_at - OVERLAP)
+    since = mark.planned_at - OVERLAP
+    old = Window(since, min(mark.planned_through, through), since)
     if mark.planned_through >= through:
         return (old,)
-    return old, Window(max(oldest, mark.planned_through), through)
+    return old, Window(mark.planned_through, through)
 
 
 async def _plan_window(

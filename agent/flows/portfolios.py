@@ -45,7 +45,9 @@ class Founding:
 @cache
 def shipped_calendars() -> Mapping[str, BusinessCalendar]:
     """The calendars that a ladder may name."""
-    compiled = {name: compile_calendar(tomllib.loads(calendar_text(name))) for name in calendar_names()}
+    compiled = {
+        name: compile_calendar(tomllib.loads(calendar_text(name))) for name in calendar_names()
+    }
     return {name: found for name, found in compiled.items() if isinstance(found, BusinessCalendar)}
 
 

@@ -90,9 +90,7 @@ async def _moves(
         step = next_step(row["state"], row["notice_state"], row["route"], stage, now)
         key = (row["loan_id"], row["anchor"], row["stage"])
         moves.append(
-            Move(
-                key, row["fence"], step.state, step.next_at, step.route, step.reason, row["fence"]
-            )
+            Move(key, row["fence"], step.state, step.next_at, step.route, step.reason, row["fence"])
         )
     return moves
 

@@ -108,9 +108,7 @@ async def _look(lane: Lane, row: Any, now: datetime) -> _Look:
     return _Look(row, proof, match.provider_id if match else None)
 
 
-async def _match(
-    lane: Lane, row: Any, body: str, listed: Sequence[Listed]
-) -> Listed | None:
+async def _match(lane: Lane, row: Any, body: str, listed: Sequence[Listed]) -> Listed | None:
     """The message with our exact text that no other attempt explains.
 
     At most one attempt a number is unsettled, so there is nothing to mistake it for.
@@ -151,9 +149,7 @@ def _look_at(look: _Look, now: datetime) -> datetime:
     return look_again(look.row["begun_at"], now)
 
 
-async def _settle(
-    conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime
-) -> None:
+async def _settle(conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime) -> None:
     if not looks:
         return
     rows = await fetch(
@@ -176,9 +172,7 @@ async def _settle(
     await _open_cases(conn, lane, "unknown-send", closed, now)
 
 
-async def _moves(
-    conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime
-) -> list[Move]:
+async def _moves(conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime) -> list[Move]:
     moves = []
     for look in looks:
         row = look.row
@@ -193,14 +187,14 @@ async def _moves(
         )
         key, fence = (row["loan_id"], row["anchor"], row["stage"]), row["fence"]
         moves.append(
-            Move(key, fence, step.state, step.next_at, step.route, step.reason, fence, step.stranded)
+            Move(
+                key, fence, step.state, step.next_at, step.route, step.reason, fence, step.stranded
+            )
         )
     return moves
 
 
-async def _give_up(
-    conn: Connection, lane: Lane, rows: Sequence[Any], now: datetime
-) -> None:
+async def _give_up(conn: Connection, lane: Lane, rows: Sequence[Any], now: datetime) -> None:
     """A notice that strands again and again is taken out, so that it cannot strand the others."""
     moves = [
         Move(

@@ -101,9 +101,7 @@ def _known_person(event: Event, places: Places) -> tuple[set[int], Reason]:
     return found, Reason.UNKNOWN_BORROWER
 
 
-async def drop_known(
-    conn: Connection, items: Sequence[Item]
-) -> tuple[list[Item], int, list[Item]]:
+async def drop_known(conn: Connection, items: Sequence[Item]) -> tuple[list[Item], int, list[Item]]:
     """New items, how many were stored already, and those that reuse an id for another content."""
     rows = await fetch(
         conn,
@@ -139,9 +137,7 @@ async def wake_parked(
     }
     if not bringers:
         return []
-    rows = await fetch(
-        conn, "parked_events", subjects=list(bringers), portfolios=list(portfolios)
-    )
+    rows = await fetch(conn, "parked_events", subjects=list(bringers), portfolios=list(portfolios))
     return [_woken(row, bringers[row["subject"]]) for row in rows]
 
 

@@ -78,11 +78,15 @@ async def load_loans(
     """Loans with all their facts; with the claims that stand where a fact reaches back in time."""
     if not keys:
         return {}
-    rows = await fetch(conn, "loan_facts", portfolios=[k[0] for k in keys], ids=[k[1] for k in keys])
+    rows = await fetch(
+        conn, "loan_facts", portfolios=[k[0] for k in keys], ids=[k[1] for k in keys]
+    )
     told = [(row["portfolio_id"], row["id"]) for row in rows if row["outcome_seq"]]
     claims = await _claims(conn, [key for key in told if key in reaching_back])
     return {
-        (row["portfolio_id"], row["id"]): _stored(row, claims.get((row["portfolio_id"], row["id"]), ()))
+        (row["portfolio_id"], row["id"]): _stored(
+            row, claims.get((row["portfolio_id"], row["id"]), ())
+        )
         for row in rows
     }
 
@@ -133,7 +137,9 @@ def _facts(row: Any) -> LoanFacts:
     return LoanFacts(
         zone=row["zone"],
         opened_at=row["opened_at"],
-        instalments=in_order(Instalment(n, Kind(kind), due, amount) for n, kind, due, amount in parts),
+        instalments=in_order(
+            Instalment(n, Kind(kind), due, amount) for n, kind, due, amount in parts
+        ),
         payments=tuple(Payment(*run) for run in runs),
         closed_at=row["closed_at"],
         close_reason=row["close_reason"],

@@ -5,7 +5,7 @@ are written `:name`; casts (`::text`) are left alone.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
@@ -95,3 +95,10 @@ async def copy_rows(
     """Insert many rows by COPY: the fastest way in, and all or nothing."""
     if rows:
         await conn.copy_records_to_table(table, records=rows, columns=columns)
+
+
+async def stream(conn: Connection, name: str, /, **params: Any) -> AsyncIterator[asyncpg.Record]:
+    """Rows one after the other, for results that need not be in memory at once; in a transaction."""
+    statement = statements()[name]
+    async for row in conn.cursor(statement.text, *statement.values(params), prefetch=2_000):
+        yield row

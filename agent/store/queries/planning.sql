@@ -91,17 +91,3 @@ values (:portfolio, :version, :now, :through)
 on conflict (portfolio_id) do update
 set schedule_version = excluded.schedule_version, planned_at = excluded.planned_at,
     planned_through = excluded.planned_through;
-
--- name: next_due
--- The earliest instant at which an open notice of any portfolio wants to be looked at.
-select min(n.next_at) from portfolio p
-cross join lateral (
-    select next_at from notice
-    where portfolio_id = p.id and state in ('waiting', 'awaiting_receipt')
-    order by next_at limit 1
-) n;
-
--- name: plannable_anchors
--- The span of anchors that can still bring a notice.
-select min(anchor) as first, max(anchor) as last, count(*) as loans
-from loan where portfolio_id = :portfolio and status = 'open' and contact_ended_at is null;

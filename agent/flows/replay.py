@@ -1,0 +1,247 @@
+"""Replay: a portfolio's history through the production flows, on a virtual clock.
+
+Same SQL, same gate, same dispatch; only the clock is told where to go next. It stops wherever
+something can happen: at the ladder's clock times in every zone, when a snoozed notice comes back,
+when a receipt or a proof is due. Facts are taken in before anything is decided at their instant.
+"""
+
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime, timedelta
+
+import asyncpg
+
+from agent.clock import VirtualClock, seconds
+from agent.domain.calendar import ONE_DAY, instant, local_date
+from agent.domain.event import Opened, Updated
+from agent.flows.dispatch import LaneCounts, run_lane
+from agent.flows.intake import BATCH, Desk, Taken, take_batch
+from agent.flows.lane import Lane, Limits
+from agent.flows.passing import lift_holds, pass_time
+from agent.flows.planning import plan
+from agent.flows.portfolios import Portfolio, ladder_of, load_portfolios
+from agent.flows.reading import Read, Unread
+from agent.flows.receipts import apply_receipts
+from agent.flows.rescue import rescue
+from agent.flows.rules import packs, texts
+from agent.store.keyring import Keyring
+from agent.store.sql import fetch_row, fetch_value
+from channels.base import PUSH, SMS, Channel
+from channels.sandbox.channel import SandboxChannel
+from channels.sandbox.network import SandboxNetwork
+
+# A business-day shift moves a stage by less than this.
+SHIFT_MAX = timedelta(days=15)
+PLAN_EVERY = timedelta(hours=6)
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What is replayed, in order of time."""
+
+    reads: tuple[Read, ...]
+    unreads: tuple[Unread, ...]
+
+    @property
+    def first(self) -> datetime:
+        return self.reads[0].event.at
+
+
+@dataclass(slots=True)
+class Played:
+    """What a replay did and how long each part of it took."""
+
+    taken: Taken = field(default_factory=Taken)
+    planned: int = 0
+    counts: LaneCounts = field(default_factory=LaneCounts)
+    until: datetime | None = None
+    steps: int = 0
+    phases: dict[str, float] = field(default_factory=dict)
+
+
+Progress = Callable[[int, datetime], None]
+
+
+def in_time(reads: Sequence[Read], unreads: Sequence[Unread]) -> History:
+    """A history whose events stand in order of time; those of one instant stay as they were."""
+    return History(tuple(sorted(reads, key=lambda read: read.event.at)), tuple(unreads))
+
+
+class Replay:
+    """One run. The database is its own; the network of phones is the sandbox's."""
+
+    def __init__(
+        self,
+        pool: "asyncpg.Pool[asyncpg.Record]",
+        keyring: Keyring,
+        history: History,
+        *,
+        schedule: str,
+        pack_names: Sequence[str],
+        network: SandboxNetwork,
+        lender: str | None = None,
+    ) -> None:
+        self.clock = VirtualClock(history.first)
+        self.network = network
+        self.played = Played()
+        self.lanes: dict[int, Lane] = {}
+        self._pool, self._keyring, self._history = pool, keyring, history
+        self._packs = packs(pack_names)
+        self._desk = Desk(
+            pool, keyring, "replay", schedule, lender=lender, packs=tuple(pack_names),
+            at_event_time=True,
+        )  # fmt: skip
+        self._ladder = ladder_of(schedule)
+        self._channels: dict[str, Channel] = {
+            name: SandboxChannel(network, name, self.clock.now, self.clock.monotonic)
+            for name in (SMS, PUSH)
+        }
+        self._taken_to = 0
+        self._dirty = False
+        self._planned_at = history.first - PLAN_EVERY
+
+    async def run(self, until: datetime | None, progress: Progress) -> Played:
+        """Play until nothing more can become due, or until an instant."""
+        clock_times = self._clock_times()
+        upcoming = next(clock_times)
+        await self._take(self._history.first)
+        while True:
+            while upcoming <= self.clock.now():
+                upcoming = next(clock_times)
+            at = await self._next(upcoming)
+            if at is None or (until is not None and at > until):
+                break
+            self.clock.advance_to(at)
+            await self._step(at)
+            progress(self._taken_to, at)
+        await self._end(until)
+        return self.played
+
+    def _clock_times(self) -> Iterator[datetime]:
+        """The ladder's clock times in every zone, day by day."""
+        zones = _zones(self._history.reads)
+        clocks = sorted({stage.at for stage in self._ladder.stages})
+        day: date = local_date(self._history.first, "UTC") - ONE_DAY
+        while True:
+            yield from sorted({instant(day, at, zone) for at in clocks for zone in zones})
+            day += ONE_DAY
+
+    async def _next(self, upcoming: datetime) -> datetime | None:
+        """The next instant at which something can happen; None when nothing can any more."""
+        async with self._pool.acquire() as conn:
+            row = await fetch_row(conn, "next_instants")
+            assert row is not None
+            if self._taken_to == len(self._history.reads) and not any(row):
+                last = await fetch_value(conn, "last_anchor")
+                if not self._can_come(last, upcoming):
+                    return None
+        # a bucket is told with the midnight at which it began, whenever that is noticed
+        told = (row["due"], row["look"], row["hold_end"], self.network.next_receipt_at(), upcoming)
+        return max(min(at for at in told if at is not None), self.clock.now())
+
+    def _can_come(self, last_anchor: date | None, upcoming: datetime) -> bool:
+        """Whether the ladder still has something to say about the youngest open loan."""
+        if last_anchor is None:
+            return False
+        longest = max(stage.offset_days for stage in self._ladder.stages)
+        end = last_anchor + timedelta(days=longest) + SHIFT_MAX
+        return local_date(upcoming, "UTC") <= end
+
+    async def _step(self, at: datetime) -> None:
+        """Facts first, then what they and the hour call for."""
+        self.played.steps += 1
+        await self._timed("intake", self._take(at))
+        await self._timed("receipts", self._receipts(at))
+        await self._timed("time", self._pass(at))
+        await self._timed("planning", self._plan(at))
+        await self._timed("dispatch", self._dispatch(at))
+
+    async def _timed(self, phase: str, work: Awaitable[None]) -> None:
+        begun = seconds()
+        await work
+        spent = self.played.phases.get(phase, 0.0)
+        self.played.phases[phase] = spent + seconds() - begun
+
+    async def _take(self, at: datetime) -> None:
+        """Everything that happened up to an instant becomes known, each fact when it happened."""
+        reads = self._history.reads
+        unreads = () if self._taken_to else self._history.unreads
+        while self._taken_to < len(reads) and reads[self._taken_to].event.at <= at:
+            end = self._taken_to
+            while end < len(reads) and end - self._taken_to < BATCH and reads[end].event.at <= at:
+                end += 1
+            batch = reads[self._taken_to : end]
+            self.played.taken.add(await take_batch(self._desk, batch, unreads, at))
+            unreads, self._taken_to = (), end
+            self._dirty = True
+
+    async def _receipts(self, at: datetime) -> None:
+        receipts = self.network.receipts(at)
+        for lane in self.lanes.values() if receipts else ():
+            await apply_receipts(self._pool, lane.portfolio, receipts, at)
+
+    async def _pass(self, at: datetime) -> None:
+        await pass_time(self._pool, at)
+        if await lift_holds(self._pool, at):
+            self._dirty = True
+
+    async def _plan(self, at: datetime) -> None:
+        """What the tick does every minute; between two facts it would make nothing."""
+        if not self._dirty and at < self._planned_at + PLAN_EVERY:
+            return
+        await self._open_lanes(at)
+        for lane in self.lanes.values():
+            self.played.planned += await plan(self._pool, lane.portfolio, at)
+        self._dirty, self._planned_at = False, at
+
+    async def _open_lanes(self, at: datetime) -> None:
+        async with self._pool.acquire() as conn:
+            known = await load_portfolios(conn, at)
+        for portfolio in known.values():
+            if portfolio.id not in self.lanes:
+                self.lanes[portfolio.id] = self._lane(portfolio)
+
+    def _lane(self, portfolio: Portfolio) -> Lane:
+        return Lane(
+            self._pool,
+            self._keyring,
+            self.clock,
+            portfolio,
+            self._packs,
+            texts(),
+            self._channels,
+            # one at a time: the order of what happens at one instant is part of the result
+            Limits(at_once=1, record_every=500, spread_retries=False),
+        )
+
+    async def _dispatch(self, at: datetime) -> None:
+        for lane in self.lanes.values():
+            await rescue_if_due(lane, at)
+            counts = await run_lane(lane)
+            self.played.counts.merge(counts)
+
+    async def _end(self, until: datetime | None) -> None:
+        """The last receipts come in; what happened after `until` stays unknown."""
+        self.played.until = until or self.clock.now()
+        last = self.network.next_receipt_at()
+        while last is not None and (until is None or last <= until):
+            self.clock.advance_to(max(last, self.clock.now()))
+            await self._receipts(self.clock.now())
+            last = self.network.next_receipt_at()
+
+
+async def rescue_if_due(lane: Lane, at: datetime) -> None:
+    """Look after stranded and unknown attempts where there are any."""
+    async with lane.pool.acquire() as conn:
+        look = await fetch_value(conn, "next_unsettled", portfolio=lane.portfolio.id)
+    if look is not None and look <= at:
+        await rescue(lane)
+
+
+def _zones(reads: Sequence[Read]) -> tuple[str, ...]:
+    """Every zone that a loan of this history may count its days in."""
+    zones = {"UTC"}
+    for read in reads:
+        if isinstance(read.event.fact, Opened | Updated) and read.event.fact.person.zones:
+            zones.add(read.event.fact.person.zones[0])
+    return tuple(sorted(zones))
