@@ -110,7 +110,7 @@ class Settings(BaseSettings):
     @classmethod
     def _named(cls, value: tuple[SecretStr, ...]) -> tuple[SecretStr, ...]:
         for key in value:
-            parts = key.get_secret_value().split(":")
+            parts = key.get_secret_value().split(":", 2)
             if len(parts) not in {2, 3} or not parts[0] or len(parts[1]) < 16:
                 raise ValueError(
                     "each is name:secret or name:secret:scope+scope, secret of 16 characters or more"

@@ -20,6 +20,7 @@ BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_MAX = timedelta(minutes=15)
 RETRY_AFTER_MAX = timedelta(hours=1)
 _DOUBLINGS_MAX = 16
+_SEQ_MAX = 2**31 - 1
 
 # About the address we post to, not about one outcome: sticking every loan for it would be wrong.
 _MISDIRECTED = frozenset(
@@ -101,7 +102,10 @@ def parse_outcome_id(text: str) -> tuple[str, str, int] | None:
     if len(parts) != 3 or not (parts[2].isascii() and parts[2].isdecimal()):
         return None
     found = unquote(parts[0]), unquote(parts[1]), int(parts[2][:10])
-    return found if outcome_id(*found) == text else None
+    is_ours = (
+        outcome_id(*found) == text and found[2] <= _SEQ_MAX and "\0" not in found[0] + found[1]
+    )
+    return found if is_ours else None
 
 
 def cloud_event(told: Told) -> dict[str, Any]:

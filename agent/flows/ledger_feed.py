@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import TypeAlias, TypeVar
 
 import asyncpg
+from prometheus_client import Counter
 
 from agent.adapters.ledger import Ledger
 from agent.clock import Clock, jitter
@@ -27,6 +28,7 @@ from agent.domain.feed import (
 )
 from agent.store import outcomes as store
 from agent.store.sql import Connection
+from agent.telemetry import REGISTRY
 
 REJECTED_CASE = "ledger-rejected"
 ADDRESS_CASE = "ledger-address"
@@ -35,6 +37,8 @@ CASE_DUE = timedelta(hours=24)
 EMPTY_LEASES_MAX = 50
 TRIES = 3
 _AGAIN = (asyncpg.DeadlockDetectedError, asyncpg.SerializationError)
+
+FED = Counter("duly_outcomes_fed", "Outcomes by the ledger's answer", ["answer"], registry=REGISTRY)
 
 Pool: TypeAlias = "asyncpg.Pool[asyncpg.Record]"
 T = TypeVar("T")
@@ -90,7 +94,7 @@ class _Result:
         return self.sent == len(self.run.outcomes)
 
 
-async def _transact(pool: Pool, act: Callable[[Connection], Awaitable[T]]) -> T:
+async def transact(pool: Pool, act: Callable[[Connection], Awaitable[T]]) -> T:
     """One transaction, again if it collided: acts are compare-and-set, so a repeat does no harm."""
     for _ in range(TRIES - 1):
         try:
@@ -254,8 +258,11 @@ class _Pass:
         return results, True
 
     async def _record(self, results: Sequence[_Result]) -> None:
-        counts = await _transact(self._pool, lambda conn: self._write(conn, results))
+        counts = await transact(self._pool, lambda conn: self._write(conn, results))
         self._counts = self._counts.plus(counts)
+        FED.labels("acknowledged").inc(counts.acked)
+        FED.labels("delayed").inc(counts.delayed)
+        FED.labels("rejected").inc(counts.rejected)
 
     async def _write(self, conn: Connection, results: Sequence[_Result]) -> FeedCounts:
         now = self._clock.now()
@@ -317,62 +324,3 @@ def _stuck(result: _Result) -> store.Stuck | None:
         return None
     run = result.run
     return store.Stuck(run.loan_id, run.outcomes[result.sent].seq, run.lease, result.stop.why)
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """A loan whose feed goes on: `reopened` outcomes are sent again, under the ids they had."""
-
-    portfolio: str
-    loan: str
-    reopened: int
-    waiting: bool
-
-
-async def replay(
-    pool: Pool, loan: str, *, actor: str, now: datetime, from_seq: int | None = None
-) -> list[Replayed]:
-    """Staff let a loan's feed go on, once the ledger or the loan is put right.
-
-    With `from_seq`, outcomes that were acknowledged are sent again too: for a ledger that lost them.
-    """
-    async with pool.acquire() as conn, conn.transaction():
-        done = []
-        for portfolio_id, loan_id, portfolio in await store.loans_by_ref(conn, loan):
-            reopened = 0
-            if from_seq is not None:
-                reopened = await store.reopen(conn, portfolio_id, loan_id, from_seq)
-            waiting = await store.unstick(conn, portfolio_id, loan_id, now)
-            await store.close_case(conn, portfolio_id, REJECTED_CASE, loan, actor, now)
-            done.append(Replayed(portfolio, loan, reopened, waiting))
-        return done
-
-
-@dataclass(frozen=True, slots=True)
-class PullAck:
-    """What a pulling ledger's acknowledgement did; `unknown` are places in its list."""
-
-    acked: int
-    already: int
-    unknown: tuple[int, ...]
-
-
-async def acknowledge_pulled(
-    pool: Pool, portfolio_id: int, names: Sequence[tuple[str, int] | None], now: datetime
-) -> PullAck:
-    """A pulling ledger has these (loan, number); what it names twice is acknowledged once."""
-    wanted = sorted({name for name in names if name is not None})
-
-    async def close(conn: Connection) -> list[store.Named]:
-        found = await store.acknowledge_named(conn, portfolio_id, wanted, now)
-        await store.wake(conn, portfolio_id, [item.loan_id for item in found], now)
-        for item in found:
-            if item.stuck:
-                await store.close_case(conn, portfolio_id, REJECTED_CASE, item.ref, "ledger", now)
-        return found
-
-    found = await _transact(pool, close)
-    known = {(item.ref, item.seq) for item in found}
-    already = sum(item.already for item in found)
-    unknown = tuple(place for place, name in enumerate(names) if name not in known)
-    return PullAck(len(found) - already, already, unknown)

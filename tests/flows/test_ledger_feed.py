@@ -14,7 +14,8 @@ from agent.adapters.ledger import FileBusy, FileLedger, Ledger
 from agent.adapters.ledger_stand_in import Fault, LedgerStandIn
 from agent.clock import VirtualClock
 from agent.domain.feed import BACKOFF_MAX, Acknowledged, Answer, Delayed, Told, parse_outcome_id
-from agent.flows.ledger_feed import Feeder, Pace, acknowledge_pulled, replay
+from agent.flows.ledger_desk import acknowledge_pulled, replay
+from agent.flows.ledger_feed import Feeder, Pace
 from agent.store import outcomes as store
 from agent.store.sql import statements
 from tests.support.ledger import (
