@@ -12,7 +12,8 @@ update loan l
 set held_until = h.until_at,
     anchor_since = case when h.until_at is null then :now else l.anchor_since end
 from (
-    select o.portfolio_id, o.id, max(coalesce(h.until_at, 'infinity')) as until_at
+    select o.portfolio_id, o.id,
+           max(coalesce(h.until_at, 'infinity')) filter (where h.id is not null) as until_at
     from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
     join loan o on o.portfolio_id = w.portfolio_id and o.borrower_id = w.id and o.status = 'open'
     left join hold h on h.portfolio_id = o.portfolio_id and h.borrower_id = o.borrower_id
