@@ -74,8 +74,10 @@ def _explain(problem: Exception) -> int:
     from agent.adapters.embedded_process import StoreFailed
     from agent.config import BadSettings
     from agent.store.connect import Unreachable
+    from agent.store.migrate import HistoryDiffers
 
-    if isinstance(problem, Refused | BadSettings | StoreFailed | Unreachable):
+    known = Refused | BadSettings | StoreFailed | Unreachable | HistoryDiffers
+    if isinstance(problem, known):
         typer.echo(f"duly: {problem}", err=True)
         return BAD_USE
     kind = type(problem).__qualname__

@@ -1,10 +1,16 @@
 """The command line: help, exit codes, errors that say what to do."""
 
+import asyncio
 import json
+import signal
 import subprocess
 import sys
+from typing import Any
 
-from tests.entry.command import duly
+import pytest
+
+from agent.store.migrate import _LOCK_KEY as MIGRATIONS_LOCK
+from tests.entry.command import DULY, duly, environment
 
 NOWHERE = "postgresql://duly:hunter2@127.0.0.1:1/duly"
 
@@ -68,3 +74,22 @@ def test_migrate_brings_the_schema_up_once(empty_database_url: str) -> None:
     assert json.loads(first.out)["applied"][0] == "0001_heart"
     assert json.loads(duly("migrate", "--json", **settings).out) == {"applied": []}
     assert duly("migrate", "--check", **settings).code == 0
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+async def test_an_interrupted_command_ends_quietly(
+    number: signal.Signals, code: int, pool: Any, database_url: str
+) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("select pg_advisory_lock($1)", MIGRATIONS_LOCK)
+        process = subprocess.Popen(  # noqa: ASYNC220 - only started here
+            [str(DULY), "migrate"],
+            stderr=subprocess.PIPE,
+            text=True,
+            env=environment(DULY_DATABASE_URL=database_url),
+        )
+        while not await pool.fetchval("select count(*) from pg_locks where not granted"):
+            assert process.poll() is None
+        process.send_signal(number)
+        _, said = await asyncio.to_thread(process.communicate, timeout=20)
+    assert (process.returncode, said) == (code, "")
