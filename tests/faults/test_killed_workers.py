@@ -59,10 +59,7 @@ async def kill_at_random(pool: asyncpg.Pool, workers: Crew, rng: Random) -> int:
     async with asyncio.timeout(SECONDS):
         while await waiting(pool):
             pid = rng.choice(workers.pids)
-            done, _ = await asyncio.wait(
-                [asyncio.ensure_future(asyncio.sleep(rng.uniform(0.02, 0.25)))]
-            )
-            assert done
+            await asyncio.sleep(rng.uniform(0.1, 0.5))  # this is the random moment
             assert await workers.end(pid, signal.SIGKILL) == -signal.SIGKILL
             await workers.hire()
             killed += 1
@@ -121,7 +118,9 @@ async def test_killed_at_random_every_notice_is_sent_exactly_once(
         phone_process(tmp_path, script=ROUGH, seed=seed, latency_ms=20) as phone,
         post_office(pool, village.portfolio, CLOCK.now) as status_url,
     ):
-        config = WorkerConfig(database_url, redis_url, phone.url, TEST_MASTER_KEY.hex(), status_url)
+        config = WorkerConfig(
+            database_url, redis_url, phone.url, TEST_MASTER_KEY.hex(), status_url, batch=6
+        )
         async with crew(tmp_path, config) as workers:
             await workers.hire()
             await workers.hire()

@@ -30,6 +30,7 @@ from agent.flows.lane import Lane, Limits
 from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.store.connect import open_pool
 from agent.store.keyring import Keyring
+from agent.telemetry import set_up_logging
 from channels.base import Channel
 from channels.sandbox.client import SandboxHttpChannel, open_session
 from schedules import conduct_text
@@ -127,6 +128,7 @@ async def work(config: WorkerConfig) -> int:
 
 def main() -> None:
     """Fork a worker for each line of input; they die with this process's parent."""
+    set_up_logging("error")
     config = WorkerConfig(**json.loads(Path(sys.argv[1]).read_text()))
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     for line in sys.stdin:
