@@ -1,0 +1,70 @@
+"""Open a database to look at it: for the commands that only read.
+
+Unlike the composition root this migrates nothing, makes no key and needs none.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from agent.entry.output import Refused
+
+if TYPE_CHECKING:
+    import asyncpg
+
+    from agent.config import Settings
+    from agent.domain.conduct import Pack
+    from agent.store.keyring import Keyring
+
+
+@dataclass(frozen=True, slots=True)
+class Looking:
+    """A database, the packs that are installed, and the keyring if there is a master key."""
+
+    pool: "asyncpg.Pool[asyncpg.Record]"
+    packs: "tuple[Pack, ...]"
+    keyring: "Keyring | None"
+
+
+@asynccontextmanager
+async def look(database: str | None) -> AsyncIterator[Looking]:
+    """The configured database, or another one on the same server."""
+    import asyncpg
+
+    from agent import config
+    from agent.adapters.embedded import open_database
+    from agent.flows.rules import packs
+    from agent.store.connect import open_pool
+    from schedules import conduct_names
+
+    settings = config.load()
+    async with open_database(settings.data_dir, config.revealed(settings.database_url)) as server:
+        pool = await open_pool(_of_server(server, database), max_size=2)
+        try:
+            yield Looking(pool, packs(conduct_names()), _keyring(settings))
+        except asyncpg.UndefinedTableError:
+            raise Refused("that database has no schema yet; run `duly migrate`") from None
+        finally:
+            await pool.close()
+
+
+def _of_server(server: str, database: str | None) -> str:
+    from urllib.parse import quote, urlsplit
+
+    if database is None:
+        return server
+    return urlsplit(server)._replace(path=f"/{quote(database, safe='')}").geturl()
+
+
+def _keyring(settings: "Settings") -> "Keyring | None":
+    """Reading must not make a key: without one, texts stay closed."""
+    from agent import config
+    from agent.store.keyring import Keyring
+
+    if settings.master_key is None and not config.key_path(settings).exists():
+        return None
+    try:
+        return Keyring(config.master_key(settings))
+    except config.BadSettings:
+        return None

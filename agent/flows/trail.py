@@ -1,0 +1,313 @@
+"""`why`: the trail of a loan or of one notice, told from the rows in order of time.
+
+What was decided, by which rules, on which facts. Texts of messages are opened only when asked for.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+from typing import Any
+
+import asyncpg
+
+from agent.domain.conduct import Pack
+from agent.domain.money import decimal_text
+from agent.domain.report_words import GATE_RULES, OUTCOMES, meaning
+from agent.store.keyring import Keyring, Unreadable, body_place, unseal
+from agent.store.trail import LoanRecords, loans_named, records
+
+Notice = tuple[str, date]
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A failing rule in words, with its source if a pack states it."""
+
+    id: str
+    words: str
+    clause: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened. `notice` is set for what belongs to one notice."""
+
+    at: datetime
+    kind: str
+    text: str
+    notice: Notice | None = None
+    rules: tuple[Rule, ...] = ()
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Trail:
+    """A loan as it stands, and how it came there."""
+
+    portfolio: str
+    loan: str
+    borrower: str
+    zone: str
+    currency: str
+    status: str
+    anchor: date | None
+    balance: str
+    contact_ended_at: datetime | None
+    entries: tuple[Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoTrail:
+    """Why there is none, and what to do."""
+
+    why: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What is asked: a loan, or one of its notices."""
+
+    loan: str
+    stage: str | None = None
+    anchor: date | None = None
+    portfolio: str | None = None
+
+
+async def trail(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    asked: Question,
+    *,
+    packs: Sequence[Pack],
+    keyring: Keyring | None = None,
+) -> Trail | NoTrail:
+    """The trail of a loan or notice; with a keyring the texts of its messages are opened."""
+    async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
+        loan = _chosen(await loans_named(conn, asked.loan), asked)
+        if isinstance(loan, NoTrail):
+            return loan
+        found = await records(conn, loan)
+    missing = _unplanned(found, asked)
+    if missing is not None:
+        return missing
+    entries = sorted(_entries(found, _sources(packs), keyring), key=lambda entry: entry.at)
+    return Trail(
+        loan["portfolio"],
+        loan["ref"],
+        loan["borrower"],
+        loan["zone"],
+        loan["currency"],
+        loan["status"],
+        loan["anchor"],
+        decimal_text(loan["balance_minor"], loan["currency"]),
+        loan["contact_ended_at"],
+        tuple(_about(entries, asked)),
+    )
+
+
+def _chosen(loans: Sequence[Any], asked: Question) -> Any | NoTrail:
+    named = [loan for loan in loans if asked.portfolio in (None, loan["portfolio"])]
+    if len(named) == 1:
+        return named[0]
+    if not loans:
+        return NoTrail(
+            f"no loan {asked.loan} is known",
+            "give the reference that the ledger uses as `subject`",
+        )
+    known = ", ".join(loan["portfolio"] for loan in loans)
+    if not named:
+        return NoTrail(
+            f"portfolio {asked.portfolio} has no loan {asked.loan}", f"known in: {known}"
+        )
+    return NoTrail(
+        f"several portfolios have a loan {asked.loan}", f"choose one with --portfolio: {known}"
+    )
+
+
+def _unplanned(found: LoanRecords, asked: Question) -> NoTrail | None:
+    if asked.stage is None:
+        return None
+    stages = [row["stage"] for row in found.notices]
+    if asked.stage not in stages:
+        known = ", ".join(dict.fromkeys(stages)) or "none was planned yet"
+        return NoTrail(f"no notice {asked.stage} was planned for loan {asked.loan}", known)
+    anchors = [row["anchor"] for row in found.notices if row["stage"] == asked.stage]
+    if asked.anchor is not None and asked.anchor not in anchors:
+        days = ", ".join(map(str, anchors))
+        return NoTrail(f"no notice {asked.stage} was planned for {asked.anchor}", f"known: {days}")
+    return None
+
+
+def _about(entries: Sequence[Entry], asked: Question) -> Iterator[Entry]:
+    """For one notice: what is its own, and the facts that were there before its end."""
+    if asked.stage is None:
+        yield from entries
+        return
+    own = [entry for entry in entries if _is_of(entry, asked)]
+    last = max(entry.at for entry in own)
+    for entry in entries:
+        if entry in own or (entry.notice is None and entry.at <= last):
+            yield entry
+
+
+def _is_of(entry: Entry, asked: Question) -> bool:
+    if entry.notice is None:
+        return False
+    stage, anchor = entry.notice
+    return stage == asked.stage and asked.anchor in (None, anchor)
+
+
+def _sources(packs: Sequence[Pack]) -> dict[str, Rule]:
+    return {
+        rule.id: Rule(rule.id, rule.source.phrase or meaning(rule.id, {}), rule.source.clause)
+        for pack in packs
+        for rule in pack.rules
+    }
+
+
+def _entries(
+    found: LoanRecords, sources: Mapping[str, Rule], keyring: Keyring | None
+) -> Iterator[Entry]:
+    yield from map(_event, found.events)
+    yield from map(_hold, found.holds)
+    yield from map(_suppression, found.suppressions)
+    for row in found.notices:
+        yield from _notice(row)
+    for row in found.decisions:
+        yield _decision(row, sources)
+    for row in found.attempts:
+        yield _attempt(row, found.loan["data_key"], keyring)
+    yield from _receipts(found)
+    yield from map(_outcome, found.outcomes)
+    yield from map(_case, found.cases)
+
+
+def _event(row: Any) -> Entry:
+    data = row["data"]
+    words = {"amount", "currency", "reason", "value_date", "payment_id", "due_on", "flag", "until"}
+    said = " ".join(f"{key} {data[key]}" for key in data if key in words)
+    if "installments" in data:
+        parts = [f"{part['due_on']} {part['amount']}" for part in data["installments"]]
+        said = f"{said} due {', '.join(parts)}".strip()
+    refused = f" — refused: {row['reason']}" if row["state"] == "rejected" else ""
+    late = f" (of {row['at'].isoformat()})" if row["at"] != row["received_at"] else ""
+    detail = {"id": row["id"], "state": row["state"], "data": data}
+    return Entry(
+        row["received_at"], "event", f"{row['type']} {said}{late}{refused}", None, (), detail
+    )
+
+
+def _hold(row: Any) -> Entry:
+    until = row["until_at"].isoformat() if row["until_at"] else "lifted by hand"
+    lifted = f", lifted {row['lifted_at'].isoformat()}" if row["lifted_at"] else ""
+    text = f"{row['reason']} holds the {row['scope']} until {until}{lifted} (by {row['placed_by']})"
+    return Entry(row["from_at"], "hold", text)
+
+
+def _suppression(row: Any) -> Entry:
+    lifted = f", lifted {row['lifted_at'].isoformat()}" if row["lifted_at"] else ""
+    return Entry(row["stored_at"], "opt-out", f"{row['channel']}: {row['reason']}{lifted}")
+
+
+def _notice(row: Any) -> Iterator[Entry]:
+    own = (row["stage"], row["anchor"])
+    detail = {"schedule_version": row["schedule_version"], "state": row["state"]}
+    due, ends = row["due_at"].isoformat(), row["not_after"].isoformat()
+    text = f"{own[0]} for {own[1]} planned: due {due}, useful until {ends}"
+    yield Entry(row["planned_at"], "notice", text, own, (), detail)
+    if row["closed_at"] is not None:
+        reason = f": {meaning(row['reason'], _CLOSING)}" if row["reason"] else ""
+        yield Entry(
+            row["closed_at"], "notice", f"{own[0]} is {row['state']}{reason}", own, (), detail
+        )
+
+
+_CLOSING = {
+    "refused": "Every channel refused it",
+    "no-text": "There is no text for it in this language and channel",
+}
+
+
+def _decision(row: Any, sources: Mapping[str, Rule]) -> Entry:
+    own = (row["stage"], row["anchor"])
+    rules = tuple(sources.get(rule) or Rule(rule, meaning(rule, _BUSY)) for rule in row["rules"])
+    until = f" until {row['until_at'].isoformat()}" if row["until_at"] else ""
+    detail = {"verdict": row["verdict"], "packs": row["packs"], "facts_hash": row["facts_hash"]}
+    return Entry(
+        row["decided_at"], "decision", f"{own[0]}: {row['verdict']}{until}", own, rules, detail
+    )
+
+
+_BUSY = {**GATE_RULES, "number-busy": "A message to this number was still on its way"}
+
+
+def _attempt(row: Any, data_key: bytes | None, keyring: Keyring | None) -> Entry:
+    amount = f"{decimal_text(row['amount_minor'], row['currency'])} {row['currency']}"
+    code = f" ({row['code']})" if row["code"] else ""
+    text = f"{row['stage']} by {row['channel']}, {amount}: now {row['state']}{code}"
+    detail = {
+        key: row[key] for key in ("token", "channel", "state", "template", "provider_id", "code")
+    }
+    if keyring is not None:
+        detail["text"] = _opened(row, data_key, keyring)
+    return Entry(row["begun_at"], "attempt", text, (row["stage"], row["anchor"]), (), detail)
+
+
+def _opened(row: Any, data_key: bytes | None, keyring: Keyring) -> str:
+    if data_key is None:
+        return "(erased)"
+    try:
+        body = unseal(keyring.person_key(data_key), row["body"], body_place(row["token"]))
+    except Unreadable:
+        return "(cannot be decrypted with this master key)"
+    return body.decode()
+
+
+def _receipts(found: LoanRecords) -> Iterator[Entry]:
+    owners = {
+        (row["channel"], row["provider_id"]): (row["stage"], row["anchor"])
+        for row in found.attempts
+    }
+    for row in found.receipts:
+        own = owners[row["channel"], row["provider_id"]]
+        code = f" ({row['code']})" if row["code"] else ""
+        text = f"{own[0]} by {row['channel']}: {row['status']}{code}{_effect(row['effect'])}"
+        yield Entry(row["received_at"], "receipt", text, own, (), {"said_at": row["at"]})
+
+
+def _effect(effect: str) -> str:
+    match effect:
+        case "moved":
+            return ""
+        case "behind":
+            return ", nothing new"
+        case "contradiction":
+            return ", contradicts an earlier receipt: ignored"
+        case "unmatched":
+            return ", of no attempt known then"
+        case _:
+            raise AssertionError(effect)
+
+
+def _outcome(row: Any) -> Entry:
+    words = OUTCOMES.get(row["type"], row["type"])
+    data = row["data"]
+    moved = f": {data['from']} → {data['to']}" if "to" in data else ""
+    corrects = f" (number {row['corrects']})" if row["corrects"] else ""
+    told = (
+        f"acknowledged {row['acked_at'].isoformat()}" if row["acked_at"] else "not acknowledged yet"
+    )
+    text = f"number {row['seq']}, {words}{moved}{corrects}; {told}"
+    return Entry(row["occurred_at"], "outcome", text, None, (), {"type": row["type"], "data": data})
+
+
+def _case(row: Any) -> Entry:
+    closed = (
+        f"closed {row['closed_at'].isoformat()} by {row['closed_by']}"
+        if row["closed_at"]
+        else "open"
+    )
+    due = row["due_at"].isoformat()
+    return Entry(
+        row["opened_at"], "case", f"{row['kind']}, due {due}, {closed}", None, (), row["detail"]
+    )
