@@ -232,11 +232,16 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
         {"10-derived"},
     ),
     "an outcome lost": (
-        _sql("delete from outcome where type = 'account.paid_off' and loan_id = (select id from loan where ref = 'L1')"),
+        _sql("delete from outcome where type = 'account.paid_off'"
+             " and loan_id = (select id from loan where ref = 'L1')"),
         {"10-derived", "10-gapless"},
     ),
-    "a balance changed by hand": (_sql("update loan set balance_minor = 7 where ref = 'L2'"), {"10-loan"}),
-    "an anchor changed by hand": (_sql("update loan set anchor = '2016-03-16' where ref = 'L2'"), {"10-loan"}),
+    "a balance changed by hand": (
+        _sql("update loan set balance_minor = 7 where ref = 'L2'"), {"10-loan"},
+    ),
+    "an anchor changed by hand": (
+        _sql("update loan set anchor = '2016-03-16' where ref = 'L2'"), {"10-loan"},
+    ),
     "a retraction of something else": (
         _sql("update outcome set corrects = 1 where type = 'outcome.retracted' and corrects = 2"),
         {"10-derived", "11"},
@@ -314,5 +319,5 @@ async def test_a_person_who_moved_is_judged_by_the_zone_of_that_time(
         ("¥6,500", 6_500, "JPY", True),
     ],
 )
-def test_an_amount_in_a_text(text: str, minor: int, currency: str, says: bool) -> None:
+def test_an_amount_in_a_text(text: str, minor: int, currency: str, *, says: bool) -> None:
     assert says_amount(text, minor, currency) is says

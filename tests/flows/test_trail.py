@@ -3,7 +3,6 @@
 import asyncio
 import json
 import tomllib
-from collections.abc import AsyncIterator, Iterator
 
 import asyncpg
 import pytest
@@ -27,7 +26,7 @@ def house() -> Pack:
 
 
 @pytest.fixture
-async def world(pool: asyncpg.Pool, keyring: Keyring) -> AsyncIterator[World]:
+async def world(pool: asyncpg.Pool, keyring: Keyring) -> World:
     made = await healthy(pool, keyring)
     await made.sent("L2", "overdue-3", at("18", "10:00"))
     until = at("19", "08:01")
@@ -147,13 +146,13 @@ async def test_a_loan_of_several_portfolios_must_be_chosen(world: World) -> None
 
 
 @pytest.fixture
-def command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[CliRunner]:
+def command(database_url: str, monkeypatch: pytest.MonkeyPatch) -> CliRunner:
     monkeypatch.setenv("DULY_DATABASE_URL", database_url)
     monkeypatch.setenv("DULY_MASTER_KEY", TEST_MASTER_KEY.hex())
     monkeypatch.setenv("DULY_CONFIG", "/dev/null")
     if not app.registered_commands:
         _register_commands()
-    yield CliRunner()
+    return CliRunner()
 
 
 def _json(result: Result) -> object:

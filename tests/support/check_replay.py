@@ -280,30 +280,34 @@ def _check_person(run: Check, borrower: str, days: list[date]) -> None:
 
 
 def _check_coverage(run: Check) -> None:
-    messages = Counter(_key(row) for row in run.out.messages)
-    reasons: dict[Key, dict[str, Any]] = {}
+    messages = {_key(row) for row in run.out.messages}
+    last: dict[Key, dict[str, Any]] = {}
     for row in run.out.decisions:
         if row["rules"] or row["decision"] == "send":
-            reasons[_key(row)] = row
+            last[_key(row)] = row
     for key, at in run.due.items():
-        step = run.step(key[1])
-        last = reasons.get(key)
-        if step is None or last is None and _held(run, key[0], at):
-            continue
-        if step.action != "message":
-            if last is None:
-                run.report.wrong("stage without a decision", f"{key} due {at}")
-            continue
-        run.report.counts["message stages due and owed"] += 1
-        if messages[key]:
-            continue
+        if key in last or not _held(run, key[0], at):
+            _check_moment(run, key, at, last.get(key), sent=key in messages)
+
+
+def _check_moment(
+    run: Check, key: Key, at: datetime, last: dict[str, Any] | None, *, sent: bool
+) -> None:
+    step = run.step(key[1])
+    if step is None or step.action != "message":
         if last is None:
-            run.report.wrong("neither message nor decision", f"{key} due {at}")
-        elif not _final(run, last):
-            run.report.wrong("left undecided", f"{key} due {at}: {last}")
-        else:
-            run.report.counts["stages not sent, with a reason"] += 1
-            run.report.counts[f"not sent: {'+'.join(last['rules'])}"] += 1
+            run.report.wrong("stage without a decision", f"{key} due {at}")
+        return
+    run.report.counts["message stages due and owed"] += 1
+    if sent:
+        return
+    if last is None:
+        run.report.wrong("neither message nor decision", f"{key} due {at}")
+    elif not _final(run, last):
+        run.report.wrong("left undecided", f"{key} due {at}: {last}")
+    else:
+        run.report.counts["stages not sent, with a reason"] += 1
+        run.report.counts[f"not sent: {'+'.join(last['rules'])}"] += 1
 
 
 def _final(run: Check, decision: dict[str, Any]) -> bool:
@@ -324,21 +328,11 @@ def _held(run: Check, loan: str, at: datetime) -> bool:
 def _check_decisions(run: Check) -> None:
     sends: set[tuple[Key, datetime]] = set()
     for row in run.out.decisions:
-        key, at = _key(row), _at(row["decided_at"])
         run.report.counts[f"decisions {row['decision']}"] += 1
-        due = run.due.get(key)
         if row["decision"] == "send":
-            sends.add((key, at))
-            if row["rules"]:
-                run.report.wrong("send against rules", str(row))
-        elif not row["rules"]:
-            run.report.wrong("refusal without a rule", str(row))
-        if row["decision"] == "snooze" and _at(row["until"]) <= at:
-            run.report.wrong("snooze into the past", str(row))
-        if at < _at(row["due_at"]):
-            run.report.wrong("decided before it was due", str(row))
-        if due is not None and _at(row["due_at"]) != due:
-            run.report.wrong("due at another time", f"{row}, calculated {due}")
+            sends.add((_key(row), _at(row["decided_at"])))
+        for kind in _wrong_decision(run, row):
+            run.report.wrong(kind, str(row))
     sent = {(_key(row), _at(row["sent_at"])) for row in run.out.messages}
     for key, at in sorted(sent - sends):
         run.report.wrong("message without its decision", f"{key} at {at}")
@@ -346,6 +340,20 @@ def _check_decisions(run: Check) -> None:
     for key, at in sorted(sends - sent):
         if key[1] not in silent:
             run.report.wrong("send decision without a message", f"{key} at {at}")
+
+
+def _wrong_decision(run: Check, row: dict[str, Any]) -> Iterator[str]:
+    at, due_at, due = _at(row["decided_at"]), _at(row["due_at"]), run.due.get(_key(row))
+    if row["decision"] == "send" and row["rules"]:
+        yield "send against rules"
+    if row["decision"] != "send" and not row["rules"]:
+        yield "refusal without a rule"
+    if row["decision"] == "snooze" and _at(row["until"]) <= at:
+        yield "snooze into the past"
+    if at < due_at:
+        yield "decided before it was due"
+    if due is not None and due_at != due:
+        yield "due at another time"
 
 
 # --- outcomes ---------------------------------------------------------------------------------------
@@ -401,11 +409,11 @@ def _differences(data: dict[str, Any], item: Told) -> Iterator[tuple[str, Any, A
 
 def main(arguments: list[str]) -> int:
     if len(arguments) not in (2, 3):
-        print(__doc__)
+        sys.stdout.write(f"{__doc__}\n")
         return 2
     ladder = Path(arguments[2]) if len(arguments) == 3 else SHIPPED
     report = check(Path(arguments[0]), Path(arguments[1]), ladder)
-    print(report.text())
+    sys.stdout.write(f"{report.text()}\n")
     return 0 if report.ok() else 1
 
 

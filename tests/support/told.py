@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
-from itertools import pairwise
 from typing import Any
 
 from tests.support.truth import BUCKET_NAMES, BUCKETS, Debt, Step, View, local, wall
@@ -130,21 +129,22 @@ def _conduct(view: View, at: datetime) -> dict[str, Any]:
     return {"worst_dpd": view.worst(at), "days_late": late}
 
 
+def _distinct(views: Sequence[View]) -> list[View]:
+    """What became known at one instant counts as one: its last view."""
+    return [*{view.since: view for view in views}.values()]
+
+
 def story(debt: Debt, steps: Sequence[Step], end: datetime) -> tuple[list[Told], datetime | None]:
     """Everything that must be told of a loan until `end`, and when contact ended by the ladder."""
-    views = [
-        view
-        for view, after in pairwise([*debt.views, None])
-        if not after or after.since > view.since
-    ]  # type: ignore[union-attr,list-item]
+    views = _distinct(debt.views)
     tale = _Story(debt, steps)
     before: View | None = None
-    for view, after in pairwise([*views, None]):  # type: ignore[list-item]
-        assert view is not None
+    for index, view in enumerate(views):
         if view.since >= end:
             break
+        following = views[index + 1].since if index + 1 < len(views) else end
         tale.news(view, before)
-        tale.pass_time(view, min(after.since, end) if after else end)
+        tale.pass_time(view, min(following, end))
         before = view
     in_order = [replace(told, seq=number) for number, told in enumerate(tale.told, start=1)]
     return in_order, tale.ended

@@ -340,21 +340,11 @@ def _fact(truth: Truth, known: datetime, event: dict[str, Any]) -> None:
 
 
 def _applied(debt: Debt, view: View, kind: str, at: datetime, data: dict[str, Any]) -> View | None:
-    amount = _money(data.get("amount"), debt.currency)
-    alien = data.get("currency", debt.currency) != debt.currency
     match kind:
         case "payment.posted":
-            if amount is None or alien or any(p.ref == data["payment_id"] for p in view.paid):
-                return None
-            valued = data.get("value_date")
-            when = min(wall(date.fromisoformat(valued), time(12), view.zone), at) if valued else at
-            return replace(view, paid=(*view.paid, Paid(data["payment_id"], amount, when)))
+            return _posted(debt, view, at, data)
         case "payment.reversed":
-            found = [p for p in view.paid if p.ref == data["payment_id"] and not p.reversed_at]
-            if not found or ("amount" in data and amount != found[0].amount):
-                return None
-            void = replace(found[0], reversed_at=at)
-            return replace(view, paid=tuple(void if p is found[0] else p for p in view.paid))
+            return _reversed(debt, view, at, data)
         case "loan.closed":
             if view.closed_at is not None and view.state() != "open":
                 return None
@@ -362,15 +352,42 @@ def _applied(debt: Debt, view: View, kind: str, at: datetime, data: dict[str, An
         case "loan.rescheduled":
             return _rescheduled(debt, view, at, data)
         case "fee.assessed":
-            if amount is None or alien:
-                return None
-            number = 1 + sum(p.kind == "fee" for p in view.parts)
-            named = data.get("due_on")
-            today = local(at, view.zone).date()
-            due = date.fromisoformat(named) if named else view.anchor() or today
-            return replace(view, parts=_ordered([*view.parts, Part(number, "fee", due, amount)]))
+            return _charged(debt, view, at, data)
         case _:
             return None
+
+
+def _own_money(debt: Debt, data: dict[str, Any]) -> Decimal | None:
+    same = data.get("currency", debt.currency) == debt.currency
+    return _money(data.get("amount"), debt.currency) if same else None
+
+
+def _posted(debt: Debt, view: View, at: datetime, data: dict[str, Any]) -> View | None:
+    amount = _own_money(debt, data)
+    if amount is None or any(p.ref == data["payment_id"] for p in view.paid):
+        return None
+    valued = data.get("value_date")
+    when = min(wall(date.fromisoformat(valued), time(12), view.zone), at) if valued else at
+    return replace(view, paid=(*view.paid, Paid(data["payment_id"], amount, when)))
+
+
+def _reversed(debt: Debt, view: View, at: datetime, data: dict[str, Any]) -> View | None:
+    found = [p for p in view.paid if p.ref == data["payment_id"] and not p.reversed_at]
+    wrong = "amount" in data and found and _money(data["amount"], debt.currency) != found[0].amount
+    if not found or wrong:
+        return None
+    void = replace(found[0], reversed_at=at)
+    return replace(view, paid=tuple(void if p is found[0] else p for p in view.paid))
+
+
+def _charged(debt: Debt, view: View, at: datetime, data: dict[str, Any]) -> View | None:
+    amount = _own_money(debt, data)
+    if amount is None:
+        return None
+    number = 1 + sum(p.kind == "fee" for p in view.parts)
+    named = data.get("due_on")
+    due = date.fromisoformat(named) if named else view.anchor() or local(at, view.zone).date()
+    return replace(view, parts=_ordered([*view.parts, Part(number, "fee", due, amount)]))
 
 
 def _rescheduled(debt: Debt, view: View, at: datetime, data: dict[str, Any]) -> View | None:

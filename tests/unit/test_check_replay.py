@@ -120,7 +120,7 @@ def world() -> World:
         ("L2", "bob", "today", "reminder", "2016-03-15T09:00:00+01:00", 0),
     ]
     end = "2016-06-14T10:00:00+01:00"
-    late = {"number": 1, "days_late": 0}
+    conduct = {"worst_dpd": 0, "instalments": [{"number": 1, "days_late": 0}]}
     return {
         "messages": [message(*moment) for moment in moments],
         "decisions": [
@@ -129,7 +129,7 @@ def world() -> World:
             decision("L2", "end", end),
         ],
         "outcomes": [
-            outcome("L1", 1, "paid_off", "2016-03-15T12:00:00+01:00", {"conduct": {"worst_dpd": 0, "instalments": [late]}}),
+            outcome("L1", 1, "paid_off", "2016-03-15T12:00:00+01:00", {"conduct": conduct}),
             bucket(1, "current", "1-7", "2016-03-16T00:00:00+01:00", 1),
             bucket(2, "1-7", "8-30", "2016-03-23T00:00:00+01:00", 8),
             bucket(3, "8-30", "31-60", "2016-04-15T00:00:00+01:00", 31),
@@ -172,33 +172,63 @@ def _double_at(hour: str, channel: str) -> Spoil:
 
 
 PLANTED: dict[str, tuple[Spoil, str]] = {
-    "after payment": (_edit("messages", 1, sent_at="2016-03-15T13:00:00+01:00"), "after the end of the loan"),
-    "at night": (_edit("messages", 0, sent_at="2016-03-12T21:00:00+01:00"), "outside contact hours"),
-    "too early": (_edit("messages", 0, sent_at="2016-03-12T09:00:00+01:00"), "too early or too late"),
+    "after payment": (
+        _edit("messages", 1, sent_at="2016-03-15T13:00:00+01:00"),
+        "after the end of the loan",
+    ),
+    "at night": (
+        _edit("messages", 0, sent_at="2016-03-12T21:00:00+01:00"),
+        "outside contact hours",
+    ),
+    "too early": (
+        _edit("messages", 0, sent_at="2016-03-12T09:00:00+01:00"),
+        "too early or too late",
+    ),
     "wrong anchor": (_edit("messages", 0, anchor="2016-03-16"), "wrong anchor"),
     "wrong amount": (_edit("messages", 0, amount="650.00"), "amount"),
-    "amount only in the row": (_edit("messages", 0, text="Pay NGN 650.00"), "amount not in the text"),
+    "amount only in the row": (
+        _edit("messages", 0, text="Pay NGN 650.00"),
+        "amount not in the text",
+    ),
     "wrong offset": (_edit("messages", 0, sent_at="2016-03-12T09:00:00+00:00"), "offset"),
     "wrong dpd": (_edit("messages", 0, dpd=3), "dpd"),
     "wrong grade": (_edit("messages", 0, grade="firm"), "borrower or grade"),
     "unknown loan": (_edit("messages", 0, loan="L9"), "unknown loan or stage"),
     "the same notice twice": (_double_at("09:30", "sms"), "sent twice"),
     "sms before push": (_double_at("09:30", "push"), "fallback order"),
-    "forgotten": (lambda rows: rows["messages"].pop(0) and rows["decisions"].pop(0), "neither message nor decision"),
+    "forgotten": (
+        lambda rows: rows["messages"].pop(0) and rows["decisions"].pop(0),
+        "neither message nor decision",
+    ),
     "no reason": (_edit("decisions", 4, rules=[]), "refusal without a rule"),
-    "decided too early": (_edit("decisions", 4, decided_at="2016-03-16T09:00:00+01:00"), "decided before it was due"),
-    "due at another time": (_edit("decisions", 4, due_at="2016-03-16T09:00:00+01:00"), "due at another time"),
+    "decided too early": (
+        _edit("decisions", 4, decided_at="2016-03-16T09:00:00+01:00"),
+        "decided before it was due",
+    ),
+    "due at another time": (
+        _edit("decisions", 4, due_at="2016-03-16T09:00:00+01:00"),
+        "due at another time",
+    ),
     "decision missing": (lambda rows: rows["decisions"].pop(0), "message without its decision"),
-    "decision without message": (lambda rows: rows["messages"].pop(0), "send decision without a message"),
+    "decision without message": (
+        lambda rows: rows["messages"].pop(0),
+        "send decision without a message",
+    ),
     "ladder not finished": (lambda rows: rows["outcomes"].pop(), "outcomes differ"),
     "stage not decided": (lambda rows: rows["decisions"].pop(), "stage without a decision"),
     "gap": (_edit("outcomes", 6, sequence=7), "outcomes out of order or with a gap"),
     "late crossing": (_edit("outcomes", 1, time="2016-03-16T00:10:00+01:00"), "outcome time"),
     "wrong bucket": (lambda rows: rows["outcomes"][2]["data"].update(to="31-60"), "outcome to"),
-    "wrong worst dpd": (lambda rows: rows["outcomes"][0]["data"]["conduct"].update(worst_dpd=2), "outcome worst dpd"),
-    "wrong lateness": (lambda rows: rows["outcomes"][0]["data"]["conduct"].update(instalments=[]), "outcome days late"),
+    "wrong worst dpd": (
+        lambda rows: rows["outcomes"][0]["data"]["conduct"].update(worst_dpd=2),
+        "outcome worst dpd",
+    ),
+    "wrong lateness": (
+        lambda rows: rows["outcomes"][0]["data"]["conduct"].update(instalments=[]),
+        "outcome days late",
+    ),
     "unknown outcome": (_edit("outcomes", 0, subject="L9"), "outcome of an unknown loan"),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("name", PLANTED)
@@ -262,7 +292,7 @@ def test_a_payment_that_comes_before_its_loan_waits_for_it(tmp_path: Path) -> No
         ("65000", False),
     ],
 )
-def test_amounts_are_found_however_they_are_written(text: str, named: bool) -> None:
+def test_amounts_are_found_however_they_are_written(text: str, *, named: bool) -> None:
     assert in_text(Decimal("6500.00"), text) is named
 
 
