@@ -93,6 +93,8 @@ def outcome_id(portfolio: str, loan: str, seq: int) -> str:
 
 
 def _escape(text: str) -> str:
+    if text.isascii() and text.replace("-", "").replace("_", "").isalnum():
+        return text
     return quote(text, safe="").replace(".", "%2E")
 
 
@@ -131,13 +133,11 @@ def cloud_event(told: Told) -> dict[str, Any]:
 
 def _by_key(value: Any) -> Any:
     """jsonb keeps keys in an order of its own; the reader sees one order only."""
-    match value:
-        case Mapping():
-            return {key: _by_key(value[key]) for key in sorted(value)}
-        case list() | tuple():
-            return [_by_key(item) for item in value]
-        case _:
-            return value
+    if isinstance(value, dict):
+        return {key: _by_key(value[key]) for key in sorted(value)}
+    if isinstance(value, list | tuple):
+        return [_by_key(item) for item in value]
+    return value
 
 
 def line(told: Told) -> bytes:

@@ -9,7 +9,7 @@ from agent.flows.ledger_feed import REJECTED_CASE, Pool, transact
 from agent.store import outcomes as store
 from agent.store.sql import Connection
 
-EXPORT_PAGE = 2_000
+EXPORT_LOANS = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +73,8 @@ async def acknowledge_pulled(
 
 async def every_outcome(conn: Connection, loan: str | None = None) -> AsyncIterator[Told]:
     """All outcomes, acknowledged or not, page by page, in order of portfolio, loan and number."""
-    place: tuple[int, str, int] | None = (0, "", 0)
+    place: tuple[int, str] | None = (0, "")
     while place is not None:
-        page, place = await store.all_after(conn, place, EXPORT_PAGE, loan)
+        page, place = await store.of_next_loans(conn, place, EXPORT_LOANS, loan)
         for told in page:
             yield told

@@ -255,22 +255,20 @@ async def acknowledge_named(
     return [Named(*row.values()) for row in rows]
 
 
-async def all_after(
-    conn: Connection, after: tuple[int, str, int], page: int, loan: str | None
-) -> tuple[list[Told], tuple[int, str, int] | None]:
-    """One page of all outcomes in order of portfolio, loan reference, number."""
+async def of_next_loans(
+    conn: Connection, after: tuple[int, str], page: int, loan: str | None
+) -> tuple[list[Told], tuple[int, str] | None]:
+    """All outcomes of the next loans in order of portfolio, reference, number; None ends the walk."""
     rows = await fetch(
         conn,
-        "outcomes_after",
+        "outcomes_of_next_loans",
         after_portfolio=after[0],
         after_ref=after[1],
-        after_seq=after[2],
         loan=loan,
         page=page,
     )
-    last = rows[-1] if len(rows) == page else None
-    place = (last["portfolio_id"], last["loan"], last["seq"]) if last else None
-    return [told(row) for row in rows], place
+    last = (rows[-1]["portfolio_id"], rows[-1]["loan"]) if rows else None
+    return [told(row) for row in rows if row["seq"] is not None], last
 
 
 async def loans_by_ref(conn: Connection, ref: str) -> list[tuple[int, int, str]]:

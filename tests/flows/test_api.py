@@ -1,5 +1,6 @@
 """The HTTP API over real sockets on a real database."""
 
+import gzip
 from collections.abc import AsyncIterator, Iterable
 from typing import Any, TypeAlias
 
@@ -122,6 +123,17 @@ async def test_a_body_that_is_not_its_encoding(client: Client) -> None:
     headers = {"Content-Type": "application/json", "Content-Encoding": "gzip", **ALL}
     async with client.post("/v1/events", data=b"no gzip", headers=headers) as response:
         assert response.status == 400
+
+
+async def test_a_body_that_unpacks_to_far_more_is_refused(client: Client) -> None:
+    bomb = gzip.compress(b" " * 50_000_000)
+    assert len(bomb) < LIMIT
+    headers = {"Content-Type": "application/json", "Content-Encoding": "gzip", **ALL}
+    async with client.post("/v1/events", data=bomb, headers=headers) as response:
+        assert await problem(response) == (413, "too-large")
+    good = gzip.compress(orjson.dumps([opened("L1")]))
+    async with client.post("/v1/events", data=good, headers=headers) as response:
+        assert (await response.json())["accepted"] == 1
 
 
 async def test_deep_nesting_refuses_that_event_only(client: Client) -> None:

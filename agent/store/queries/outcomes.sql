@@ -179,17 +179,25 @@ with named as (
 select m.loan_id, n.ref, m.seq, m.already, m.stuck
 from named m join loan n on n.portfolio_id = :portfolio and n.id = m.loan_id;
 
--- name: outcomes_after
--- All outcomes, acknowledged or not, loan by loan by reference, for a file.
-select o.seq, o.type, o.occurred_at, o.data, o.corrects, n.portfolio_id, n.ref as loan, n.zone,
-       p.name as portfolio
-from loan n
+-- name: outcomes_of_next_loans
+-- All outcomes, acknowledged or not, of the next loans by reference. A loan without any is one row
+-- without a number, so that the caller knows how far the walk came.
+with page as materialized (
+    select portfolio_id, id, ref, zone from loan
+    where (portfolio_id, ref) > (:after_portfolio::int, :after_ref::text)
+      and (:loan::text is null or ref = :loan)
+    order by portfolio_id, ref
+    limit :page
+)
+select n.portfolio_id, n.ref as loan, n.zone, p.name as portfolio,
+       o.seq, o.type, o.occurred_at, o.data, o.corrects
+from page n
 join portfolio p on p.id = n.portfolio_id
-join outcome o on o.portfolio_id = n.portfolio_id and o.loan_id = n.id
-where (n.portfolio_id, n.ref, o.seq) > (:after_portfolio::int, :after_ref::text, :after_seq::int)
-  and (:loan::text is null or n.ref = :loan)
-order by n.portfolio_id, n.ref, o.seq
-limit :page;
+left join lateral (
+    select seq, type, occurred_at, data, corrects from outcome
+    where portfolio_id = n.portfolio_id and loan_id = n.id
+) o on true
+order by n.portfolio_id, n.ref, o.seq;
 
 -- name: loans_by_ref
 -- The loans that bear this reference, one a portfolio at most.
