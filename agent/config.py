@@ -24,7 +24,14 @@ from pydantic_settings import (
 from agent.clock import random_bytes
 
 PREFIX = "DULY_"
-SECRETS = ("database_url", "redis_url", "master_key", "ledger_secret", "api_keys")
+SECRETS = (
+    "database_url",
+    "redis_url",
+    "master_key",
+    "ledger_secret",
+    "api_keys",
+    "sandbox_secret",
+)
 NOT_SETTINGS = {"DULY_CONFIG", "DULY_TRACEBACK"}
 _KEY_BYTES = 32
 
@@ -64,6 +71,15 @@ class Settings(BaseSettings):
     api_keys: Annotated[tuple[SecretStr, ...], NoDecode] = Field(
         (),
         description="Keys the HTTP API accepts, separated by commas: name:secret or name:secret:scope+scope",
+    )
+
+    sandbox_url: str | None = Field(
+        None,
+        pattern="^https?://",
+        description="Sandbox phones of another process; unset = in this one, which must be the only one",
+    )
+    sandbox_secret: SecretStr = Field(
+        SecretStr("sandbox"), description="Signs the receipts those phones post"
     )
 
     ledger_url: str | None = Field(

@@ -54,7 +54,7 @@ class System:
             self.channels,
             self.limits,
             self.guard,
-            f"{self.settings.public_url}/webhooks/sandbox/status",
+            f"{self.settings.public_url}/webhooks/sandbox/{portfolio.id}",
         )
 
     async def portfolios(self) -> dict[int, Portfolio]:

@@ -33,13 +33,21 @@ RunLane = Callable[[int, Stop], Awaitable[object]]
 
 @dataclass(slots=True)
 class Lanes:
-    """Runs each lane in one task at a time; a ring during a run makes it look once more."""
+    """Runs each lane in one task at a time; a ring during a run makes it look once more.
+
+    `at_once` lanes run together, the others wait their turn.
+    """
 
     run_lane: RunLane
+    at_once: int = 4
     stop: Stop = field(default_factory=Stop)
     drain_seconds: float = DRAIN_SECONDS
     _running: dict[int, asyncio.Task[None]] = field(default_factory=dict)
     _again: set[int] = field(default_factory=set)
+    _slots: asyncio.Semaphore = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._slots = asyncio.Semaphore(self.at_once)
 
     def wake(self, lane: int) -> None:
         """Look at this lane, now or once more after the present look."""
@@ -52,11 +60,8 @@ class Lanes:
 
     async def _run(self, lane: int) -> None:
         try:
-            looking = True
-            while looking:
-                self._again.discard(lane)
-                await self.run_lane(lane, self.stop)
-                looking = lane in self._again and not self.stop.asked
+            async with self._slots:
+                await self._look(lane)
         except DATABASE_AWAY as problem:
             _log.warning("lane_interrupted", lane=lane, problem=type(problem).__name__)
         except Exception:  # noqa: BLE001
@@ -64,6 +69,13 @@ class Lanes:
             _log.exception("lane_failed", lane=lane)
         finally:
             del self._running[lane]
+
+    async def _look(self, lane: int) -> None:
+        looking = not self.stop.asked
+        while looking:
+            self._again.discard(lane)
+            await self.run_lane(lane, self.stop)
+            looking = lane in self._again and not self.stop.asked
 
     @property
     def busy(self) -> list[asyncio.Task[None]]:

@@ -64,8 +64,11 @@ class Posted:
 class SandboxNetwork:
     """The network's state: its log, its receipts to come, and the script it follows."""
 
-    def __init__(self, script: Script = DEFAULT_SCRIPT, seed: int = 0) -> None:
+    def __init__(
+        self, script: Script = DEFAULT_SCRIPT, seed: int = 0, *, began: datetime | None = None
+    ) -> None:
         self.script = script
+        self._began = began
         self._seed = seed
         self._log: list[Heard] = []
         self._by_address: dict[tuple[str, str], list[Heard]] = {}
@@ -109,13 +112,16 @@ class SandboxNetwork:
         return self._due[0][0] if self._due else None
 
     def listing(self, channel: str, address: str, since: datetime, now: datetime) -> Listing:
-        """The network's list of messages to one address; push networks have none."""
+        """The network's list of messages to one address; push networks have none.
+
+        A network that lives in a process cannot speak for the time before it began.
+        """
         if channel not in self.script.listed:
             return Listing(complete=False)
         visible = now - timedelta(seconds=self.script.list_lag)
         heard = self._by_address.get((channel, address), ())
         return Listing(
-            complete=True,
+            complete=self._began is None or since >= self._began,
             messages=tuple(
                 Listed(one.provider_id, one.address, one.body, one.at)
                 for one in heard

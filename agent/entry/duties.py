@@ -1,0 +1,83 @@
+"""The background duties of a system: what each tick does, and what it counts."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from agent.adapters.ledger import Ledger
+from agent.adapters.queue import Doorbell
+from agent.flows import ticks
+from agent.flows.ledger_feed import Feeder
+from agent.flows.passing import lift_holds, pass_time
+from agent.flows.planning import plan_all
+from agent.flows.rescue import archive, rescue
+from agent.store.ticks import due_lanes
+from agent.wiring import System
+
+# Caps look back at most a month; what is older leaves the hot table.
+ARCHIVE_AFTER = timedelta(days=40)
+
+Ring = Callable[[int], Awaitable[bool]]
+
+
+def duties(
+    system: System, doorbell: Doorbell | None, ledger: Ledger | None
+) -> dict[str, ticks.Work]:
+    """Every duty by name; without a doorbell nobody rings, without a ledger nothing is fed."""
+
+    async def plan(now: datetime) -> Mapping[str, int]:
+        return {"planned": await plan_all(system.pool, now)}
+
+    async def pass_on(now: datetime) -> Mapping[str, int]:
+        lifted = await lift_holds(system.pool, now)
+        return {"lifted": lifted, "crossed": await pass_time(system.pool, now)}
+
+    async def settle(_now: datetime) -> Mapping[str, int]:
+        lanes = [system.lane(one) for one in (await system.portfolios()).values()]
+        return _sums([asdict(await rescue(lane)) for lane in lanes])
+
+    async def clear(now: datetime) -> Mapping[str, int]:
+        lanes = [system.lane(one) for one in (await system.portfolios()).values()]
+        return {"archived": sum([await archive(lane, now - ARCHIVE_AFTER) for lane in lanes])}
+
+    async def prune(now: datetime) -> Mapping[str, int]:
+        return await ticks.prune(system.pool, now)
+
+    works: dict[str, ticks.Work] = {
+        "plan": plan,
+        "pass_time": pass_on,
+        "rescue": settle,
+        "archive": clear,
+        "prune": prune,
+    }
+    if doorbell is not None:
+        works["sweep"] = _ring_due(system, doorbell.ring)
+    if ledger is not None:
+        works["feed"] = _feed(system, ledger)
+    return works
+
+
+def _ring_due(system: System, ring: Ring) -> ticks.Work:
+    async def sweep(now: datetime) -> Mapping[str, int]:
+        async with system.pool.acquire() as conn:
+            lanes = await due_lanes(conn, now)
+        return {"lanes": len(lanes), "rung": sum([await ring(lane) for lane in lanes])}
+
+    return sweep
+
+
+def _feed(system: System, ledger: Ledger) -> ticks.Work:
+    feeders: dict[int, Feeder] = {}
+
+    async def feed(_now: datetime) -> Mapping[str, int]:
+        for lane in await system.portfolios():
+            if lane not in feeders:
+                feeders[lane] = Feeder(system.pool, lane, ledger, system.clock)
+        return _sums([asdict(await feeder.feed()) for feeder in feeders.values()])
+
+    return feed
+
+
+def _sums(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    names = counts[0].keys() if counts else ()
+    return {name: sum(int(one[name]) for one in counts) for name in names}

@@ -1,0 +1,60 @@
+"""`duly serve`: the service, in one process or split by role."""
+
+import asyncio
+import signal
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from agent.entry.output import Refused, run
+
+if TYPE_CHECKING:
+    from agent.entry.server import Role
+
+ROLES = ("all", "api", "worker", "scheduler")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("serve", help="Run the service: everything in one process, or one role of it.")(
+        serve
+    )
+
+
+def serve(
+    role: Annotated[
+        str, typer.Option(help="all, api, worker or scheduler; each may run several times.")
+    ] = "all",
+) -> None:
+    """Run until SIGTERM or Ctrl-C; what is being sent then is finished and recorded.
+
+    Exit code 0 when everything in flight could be finished, 1 when something had to be cut off: it is
+    settled later by its receipt or by the provider's list.
+    """
+    if role not in ROLES:
+        raise Refused(f"--role is one of {', '.join(ROLES)}")
+    from agent.entry.server import Role
+
+    code = run(_serve(Role(role)))
+    raise typer.Exit(code)
+
+
+async def _serve(role: "Role") -> int:
+    from agent import config
+    from agent.entry.server import Role, serve
+    from agent.telemetry import set_up_logging
+    from agent.wiring import open_system
+
+    settings = config.load()
+    if role is not Role.ALL and settings.sandbox_url is None:
+        raise Refused(
+            "roles apart need phones that all of them can reach: run `python -m channels.sandbox.server`"
+            " and set DULY_SANDBOX_URL, or use --role all"
+        )
+    set_up_logging(settings.log_level)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for told in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(told, stop.set)
+    async with open_system(settings, queue=True) as system:
+        return await serve(system, role, stop)
