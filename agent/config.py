@@ -107,9 +107,6 @@ class Settings(BaseSettings):
     sweep_seconds: float = Field(
         5.0, ge=0.1, le=300, description="How often due work is looked for without a doorbell"
     )
-    horizon_hours: int = Field(
-        36, ge=1, le=24 * 14, description="How far ahead notices are planned"
-    )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Log lines below this are dropped"

@@ -2,12 +2,14 @@
 
 import base64
 import os
+import re
 from pathlib import Path
 
 import pytest
 
 from agent import config
 from agent.config import BadSettings, Settings, load, master_key
+from tests.support.places import ROOT
 
 KEY = bytes(range(32))
 
@@ -31,6 +33,14 @@ def test_nothing_set_is_enough() -> None:
 def test_there_are_fewer_than_forty_and_each_has_help() -> None:
     assert len(Settings.model_fields) < 40
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
+
+
+def test_every_setting_is_read_somewhere() -> None:
+    code = "\n".join(
+        path.read_text("utf-8") for path in ROOT.glob("agent/**/*.py") if path.name != "config.py"
+    )
+    read = {name for name in Settings.model_fields if re.search(rf"settings\.{name}\b", code)}
+    assert set(Settings.model_fields) - read == set()
 
 
 def test_environment_beats_toml(clean_place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
