@@ -219,7 +219,7 @@ update outcome o
 set stuck_reason = null, tries = 0, lease_until = null,
     next_try_at = case when w.rank = 1 then :now else 'infinity'::timestamptz end
 from open w
-where o.portfolio_id = :portfolio and o.loan_id = :loan and o.seq = w.seq
+where o.portfolio_id = :portfolio and o.loan_id = :loan and o.seq = w.seq and o.acked_at is null
   and (w.rank = 1 or o.stuck_reason is not null)
   and (o.lease_until is null or o.lease_until <= :now or o.stuck_reason is not null);
 
