@@ -119,7 +119,7 @@ class _Course:
     def _fold(self, events: Sequence[Event], at: datetime, *, back: bool) -> Applied:
         """Intake has the earlier claims at hand only when an event reaches back in time."""
         buckets, home = self.buckets(at), self.history.row["home"]
-        if self.loan is None or back:
+        if self.loan is None or back or not self.loan.claims:
             return apply(self.loan, events, at, buckets, home)
         done = apply(replace(self.loan, claims=()), events, at, buckets, home)
         loan = _known(done.loan)

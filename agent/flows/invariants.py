@@ -129,6 +129,11 @@ INVARIANTS = (
         pending="not visible in the database: the tests scan what is logged",
     ),
     Invariant("15-attempt", "No attempt is stranded", "invariant_stranded_attempt"),
+    Invariant(
+        "15-case",
+        "What was never proven sent or not sent has a case",
+        "invariant_unproven_without_case",
+    ),
     Invariant("15-notice", "No notice is stranded", "invariant_stranded_notice"),
     Invariant("15-loan", "No bucket has begun untold", "invariant_stranded_loan"),
     Invariant("15-event", "No event waits for a loan that has come", "invariant_stranded_event"),

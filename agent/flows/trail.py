@@ -224,6 +224,7 @@ def _notice(row: Any) -> Iterator[Entry]:
 
 _CLOSING = {
     "refused": "Every channel refused it",
+    "stranded": "Sending it failed in the middle again and again",
     "no-text": "There is no text for it in this language and channel",
 }
 

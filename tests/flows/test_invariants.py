@@ -257,6 +257,9 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
     ),
     "begun and forgotten": (_begun_long_ago, {"15-attempt"}),
     "unknown for days": (_unknown_for_days, {"15-attempt"}),
+    "never proven": (
+        _sql("update attempt set state = 'closed_unknown' where stage = 'due-today'"), {"15-case"},
+    ),
     "sending nothing": (_sending_nothing, {"15-notice"}),
     "due and not looked at": (_due_and_not_looked_at, {"15-notice"}),
     "a bucket untold": (_sql("update loan set next_bucket_at = '2016-03-20' where ref = 'L2'"), {"15-loan"}),

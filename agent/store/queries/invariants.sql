@@ -369,6 +369,24 @@ where (a.state = 'begun' and a.deadline_at < :now::timestamptz - :grace::interva
                                 or a.begun_at < :now::timestamptz - :closing::interval))
 order by 1, 2 limit :examples;
 
+-- name: invariant_unproven_without_case
+-- 15: what was never proven sent or not sent is known to a person.
+with tried as (
+    select portfolio_id, loan_id, anchor, stage, channel, begun_at from attempt
+    where state = 'closed_unknown'
+    union all
+    select portfolio_id, loan_id, anchor, stage, channel, begun_at from attempt_archive
+    where state = 'closed_unknown'
+)
+select l.ref || ' ' || t.stage || ' ' || t.anchor as subject,
+       t.channel || ' at ' || t.begun_at || ' was never proven, and has no case' as detail,
+       count(*) over () as total
+from tried t join loan l on l.portfolio_id = t.portfolio_id and l.id = t.loan_id
+where not exists (select 1 from case_item c
+                  where c.portfolio_id = t.portfolio_id and c.loan_id = t.loan_id
+                    and c.kind = 'unknown-send')
+order by 1, 2 limit :examples;
+
 -- name: invariant_stranded_notice
 -- 15: no notice in sending with nothing on its way, none due and not looked at.
 select l.ref || ' ' || n.stage || ' ' || n.anchor as subject,
