@@ -11,7 +11,8 @@ import os
 import sys
 from pathlib import Path
 
-_PR_SET_KEEPCAPS = 8
+_PR_SET_SECUREBITS = 28
+_SECBIT_NO_SETUID_FIXUP = 4
 _PR_CAP_AMBIENT = 47
 _PR_CAP_AMBIENT_RAISE = 2
 _CAPABILITY_VERSION_3 = 0x20080522
@@ -44,7 +45,9 @@ def _change_account(uid: int, gid: int, *, reach: bool) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     kept = _reaching_capability() if reach else 0
     if kept:
-        _check(libc.prctl(_PR_SET_KEEPCAPS, 1, 0, 0, 0), "cannot keep capabilities")
+        # keeps capabilities over setuid, and lets access(2) honour them, which initdb asks
+        bits = _SECBIT_NO_SETUID_FIXUP
+        _check(libc.prctl(_PR_SET_SECUREBITS, bits, 0, 0, 0), "root may not keep capabilities here")
     os.setgroups([])
     os.setgid(gid)
     os.setuid(uid)
