@@ -191,12 +191,14 @@ def _toml() -> dict[str, Any]:
     """`duly.toml` of this folder, or the file that DULY_CONFIG names."""
     named = os.environ.get("DULY_CONFIG")
     path = Path(named or "duly.toml")
-    if not named and not path.exists():
-        return {}
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except OSError as problem:
+    except FileNotFoundError as problem:
+        if not named:
+            return {}
         raise BadSettings(f"DULY_CONFIG names {path}: {problem.strerror}") from None
+    except OSError as problem:
+        raise BadSettings(f"cannot read {path.absolute()}: {problem.strerror}") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as problem:
         raise BadSettings(f"{path} is not TOML: {problem}") from None
 

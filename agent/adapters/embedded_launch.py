@@ -65,8 +65,11 @@ def main() -> None:
     uid, gid, reach, *command = sys.argv[1:]
     os.setsid()
     os.umask(0o077)
-    if uid != "-1":
-        _change_account(int(uid), int(gid), reach=reach == "1")
+    try:
+        if uid != "-1":
+            _change_account(int(uid), int(gid), reach=reach == "1")
+    except OSError as problem:
+        sys.exit(f"cannot run as account {uid}: {problem}")
     os.execv(command[0], command)  # noqa: S606 - no shell is the point
 
 
