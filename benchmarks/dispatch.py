@@ -1,0 +1,153 @@
+"""B5, B6, B7: dispatch, one arq job a message, the limit, and two workers; in one run, in turn.
+
+All send to the same kind of provider (20 ms an answer) and all write to the same PostgreSQL with
+fsync. Rates count from the start of the work to its last record; imports and connections came before.
+"""
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AsyncExitStack
+from typing import Any
+
+from benchmarks import village
+from benchmarks.bars import Shown, middles
+from benchmarks.job_process import enqueue
+from benchmarks.outbox import make_outbox
+from benchmarks.parts import Process, part
+from benchmarks.shop import Shop, cpu_seconds, machine_seconds
+
+LATENCY_MS = 20
+Run = dict[str, float]
+Contestant = Callable[[Shop, str], Awaitable[Run]]
+
+
+async def measure(shop: Shop, wanted: set[str]) -> list[Shown]:
+    """Every contestant that a wanted bar needs, round after round."""
+    shop.tell("dispatch: taking people in and planning their day")
+    lanes, boxes, jobs = await _prepare(shop, wanted)
+    rounds = []
+    for number in range(shop.rounds):
+        shop.tell(f"dispatch: round {number + 1} of {shop.rounds}")
+        figures: Run = {}
+        figures |= _named("duly", await _workers(shop, lanes, 1))
+        if "B6" in wanted:
+            figures |= _named("limit", await _limit(shop, boxes))
+        if "B5" in wanted:
+            figures |= _named("job", await _jobs(shop, jobs))
+        if "B7" in wanted:
+            figures |= _named("two", await _workers(shop, lanes, 2))
+        rounds.append(figures)
+    return _shown(shop, rounds, wanted)
+
+
+def _named(name: str, run: Run) -> Run:
+    return {f"{name}_{what}": value for what, value in run.items()}
+
+
+async def _prepare(shop: Shop, wanted: set[str]) -> tuple[str, str, str]:
+    people, fewer = _messages(shop)
+
+    async def settle(url: str) -> None:
+        await village.settle(url, shop.keyring, people, shop.clock.now(), push_every=3)
+
+    lanes = await shop.prepared(settle)
+    boxes = await shop.prepared(lambda url: make_outbox(url, people)) if "B6" in wanted else ""
+    jobs = await shop.prepared(lambda url: make_outbox(url, fewer)) if "B5" in wanted else ""
+    return lanes, boxes, jobs
+
+
+def _messages(shop: Shop) -> tuple[int, int]:
+    return shop.sized(120, 12_000, 30_000), shop.sized(60, 1_500, 4_000)
+
+
+async def _workers(shop: Shop, template: str, workers: int) -> Run:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(shop.copy(template))
+        phone, phone_url = await _phone(stack)
+        hired = [
+            await stack.enter_async_context(
+                part("lane_process", database_url=url, provider_url=phone_url, redis_url=None)
+            )
+            for _ in range(workers)
+        ]
+        run = await _timed(shop, hired, [{} for _ in hired])
+        await _check(phone, run, distinct=True)
+        return run
+
+
+async def _limit(shop: Shop, template: str) -> Run:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(shop.copy(template))
+        phone, phone_url = await _phone(stack)
+        hired = await stack.enter_async_context(
+            part("limit_process", database_url=url, provider_url=phone_url)
+        )
+        run = await _timed(shop, [hired], [{}])
+        await _check(phone, run, distinct=True)
+        return run
+
+
+async def _jobs(shop: Shop, template: str) -> Run:
+    async with AsyncExitStack() as stack:
+        url = await stack.enter_async_context(shop.copy(template))
+        phone, phone_url = await _phone(stack)
+        config = {"database_url": url, "provider_url": phone_url, "redis_url": shop.redis_url}
+        hired = await stack.enter_async_context(part("job_process", **config))
+        count = await enqueue(shop.redis_url, url)
+        run = await _timed(shop, [hired], [{"jobs": count}])
+        await _check(phone, run, distinct=True)
+        return run
+
+
+async def _phone(stack: AsyncExitStack) -> tuple[Process, str]:
+    phone = await stack.enter_async_context(part("provider", latency_ms=LATENCY_MS))
+    return phone, (await phone.ask())["url"]
+
+
+async def _timed(shop: Shop, hired: list[Process], asked: list[dict[str, Any]]) -> Run:
+    """Messages a second over all of them, and where the CPU went."""
+    postgres, machine = cpu_seconds(shop.postgres_pid), machine_seconds()
+    mine = cpu_seconds(os.getpid())
+    answers = await asyncio.gather(
+        *(each.ask(**said) for each, said in zip(hired, asked, strict=True))
+    )
+    sent = sum(answer["sent"] for answer in answers)
+    seconds = max(a["ended"] for a in answers) - min(a["begun"] for a in answers)
+    postgres = cpu_seconds(shop.postgres_pid) - postgres
+    ours = cpu_seconds(os.getpid()) - mine + postgres
+    return {
+        "per_second": sent / seconds,
+        "sent": sent,
+        "seconds": seconds,
+        "worker_us": sum(a["cpu"] for a in answers) / sent * 1e6,
+        "postgres_us": postgres / sent * 1e6,
+        "others_cores": max(0.0, machine_seconds() - machine - ours) / seconds,
+    }
+
+
+async def _check(phone: Process, run: Run, *, distinct: bool) -> None:
+    """The provider's own count: everything came, and nothing twice."""
+    came = (await phone.ask(do="take"))["to"]
+    if len(came) != run["sent"] or (distinct and len(set(came)) != len(came)):
+        raise RuntimeError(f"{run['sent']} were sent, {len(came)} came, {len(set(came))} different")
+
+
+def _shown(shop: Shop, rounds: list[Run], wanted: set[str]) -> list[Shown]:
+    people, fewer = _messages(shop)
+    against = {
+        "B5": ("job", "one arq job a message (jobs queued beforehand, arq tuned, plain aiohttp,"
+               f" one UPDATE), {fewer:,} jobs"),
+        "B6": ("limit", "prebuilt aiohttp POSTs and batch SQL on a narrow table"),
+        "B7": ("two", "two worker processes on the same lane"),
+    }  # fmt: skip
+    also = middles(rounds)
+    shown = []
+    for bar, (name, words) in against.items():
+        if bar in wanted:
+            one, other = "duly_per_second", f"{name}_per_second"
+            value = also[other] / also[one] if bar == "B7" else also[one] / also[other]
+            note = f"{people:,} messages, 20 ms provider; {words}"
+            mine = {k: v for k, v in also.items() if k.startswith(("duly", name))}
+            shown.append(Shown(bar, value, note, rounds, mine))
+    return shown

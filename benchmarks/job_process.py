@@ -1,0 +1,114 @@
+"""One arq job a message, arq tuned, as a part.
+
+The jobs lie in Valkey before the clock starts and carry all that is to be sent; a job is one plain
+aiohttp POST and one UPDATE. `python -m benchmarks.job_process` (a part).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from time import monotonic, process_time
+from typing import Any, cast
+
+import aiohttp
+import asyncpg
+import orjson
+from arq.connections import RedisSettings, create_pool
+from arq.constants import default_queue_name, job_key_prefix
+from arq.jobs import serialize_job
+from arq.worker import Worker, func
+
+from benchmarks import outbox
+from benchmarks.parts import Answering, Said, play
+
+AT_ONCE = 100
+_DAY_MS = 86_400_000
+_PIPELINE = 500
+
+
+async def enqueue(redis_url: str, database_url: str) -> int:
+    """A job for every waiting message, by pipeline: the same keys that arq's own client writes."""
+    conn = await asyncpg.connect(database_url)
+    rows = await conn.fetch("select id, address, body from outbox where status = 0 order by id")
+    await conn.close()
+    redis = await create_pool(RedisSettings.from_dsn(redis_url))
+    await redis.flushdb()
+    for start in range(0, len(rows), _PIPELINE):
+        async with redis.pipeline(transaction=False) as pipe:
+            for number, address, body in rows[start : start + _PIPELINE]:
+                said = serialize_job(
+                    "send", (number, address, body), {}, None, 0, serializer=orjson.dumps
+                )
+                pipe.psetex(f"{job_key_prefix}m{number}", _DAY_MS, said)
+                pipe.zadd(default_queue_name, {f"m{number}": number})
+            await pipe.execute()
+    await redis.aclose()
+    return len(rows)
+
+
+class Jobs:
+    """The worker and what its jobs share."""
+
+    def __init__(self, pool: asyncpg.Pool, session: aiohttp.ClientSession, config: Said) -> None:
+        self._pool, self._session = pool, session
+        self._url = f"{config['provider_url']}/messages"
+        self._redis_url = config["redis_url"]
+        self._left = 0
+        self._done = asyncio.Event()
+
+    async def send(self, _ctx: dict[Any, Any], number: int, address: str, body: str) -> None:
+        """The job."""
+        said = {"to": address, "body": body, "channel": "sms"}
+        async with self._session.post(self._url, json=said) as response:
+            answer = await response.json()
+        await self._pool.execute(outbox.ONE, number, answer["id"])
+        self._left -= 1
+        if not self._left:
+            self._done.set()
+
+    async def run(self, jobs: int) -> None:
+        """Until the last of these jobs has ended."""
+        self._left = jobs
+        worker = Worker(
+            functions=[func(cast("Any", self.send), name="send", keep_result=0, max_tries=1)],
+            redis_settings=RedisSettings.from_dsn(self._redis_url),
+            handle_signals=False,
+            max_jobs=AT_ONCE,
+            keep_result=0,
+            poll_delay=0.01,
+            queue_read_limit=1000,
+            job_serializer=orjson.dumps,
+            job_deserializer=orjson.loads,
+            log_results=False,
+        )
+        working = asyncio.create_task(worker.async_run())
+        await self._done.wait()
+        working.cancel()
+        await asyncio.gather(working, return_exceptions=True)
+        await worker.close()
+
+
+@asynccontextmanager
+async def jobs(config: Said) -> AsyncIterator[Answering]:
+    """One run a question: `jobs` says how many lie there."""
+    pool = await asyncpg.create_pool(config["database_url"], min_size=8, max_size=16)
+    session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=AT_ONCE))
+    async with pool, session:
+
+        async def answer(said: Said) -> Mapping[str, Any]:
+            running = Jobs(pool, session, config)
+            begun, cpu = monotonic(), process_time()
+            await running.run(said["jobs"])
+            ended = monotonic()
+            return {
+                "sent": said["jobs"],
+                "begun": begun,
+                "ended": ended,
+                "cpu": process_time() - cpu,
+            }
+
+        yield answer
+
+
+if __name__ == "__main__":
+    play(jobs)

@@ -1,0 +1,103 @@
+"""A provider that is never the limit: HTTP/1.1 on a bare protocol, in a process of its own.
+
+It answers each POST after a fixed time with an id, as the sandbox phone does, and remembers when each
+message came and for whom. `python -m benchmarks.provider` (a part).
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from itertools import count
+from time import monotonic
+from typing import Any, cast
+
+from benchmarks.parts import Answering, Said, play
+
+_HEAD_END = b"\r\n\r\n"
+_LENGTH = b"content-length:"
+_TO = b'"to":'
+
+
+class Arrivals:
+    """What came, in order: (monotonic instant, address)."""
+
+    def __init__(self) -> None:
+        self.all: list[tuple[float, bytes]] = []
+        self.numbers = count(1)
+
+
+class Phone(asyncio.Protocol):
+    """One connection, which may carry many requests."""
+
+    def __init__(self, arrivals: Arrivals, latency: float) -> None:
+        self._arrivals, self._latency = arrivals, latency
+        self._loop = asyncio.get_running_loop()
+        self._buffer = b""
+        self._transport: asyncio.WriteTransport | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.WriteTransport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer = self._buffer + data if self._buffer else data
+        while self._take_one():
+            pass
+
+    def _take_one(self) -> bool:
+        head = self._buffer.find(_HEAD_END)
+        if head < 0:
+            return False
+        begin = head + len(_HEAD_END)
+        end = begin + _length(self._buffer[:head])
+        if len(self._buffer) < end:
+            return False
+        body, self._buffer = self._buffer[begin:end], self._buffer[end:]
+        at = body.find(b'"', body.find(_TO) + len(_TO)) + 1
+        self._arrivals.all.append((monotonic(), body[at : body.find(b'"', at)]))
+        self._loop.call_later(self._latency, self._answer, next(self._arrivals.numbers))
+        return True
+
+    def _answer(self, number: int) -> None:
+        if self._transport is not None and not self._transport.is_closing():
+            body = b'{"id":"SM%030d"}' % number
+            self._transport.write(_RESPONSE % (len(body), body))
+
+
+_RESPONSE = (
+    b"HTTP/1.1 201 Created\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+)
+
+
+def _length(head: bytes) -> int:
+    lower = head.lower()
+    at = lower.find(_LENGTH)
+    if at < 0:
+        return 0
+    end = lower.find(b"\r\n", at)
+    return int(lower[at + len(_LENGTH) : end if end >= 0 else None])
+
+
+@asynccontextmanager
+async def provider(config: Said) -> AsyncIterator[Answering]:
+    """Listens on a port that the system chooses."""
+    arrivals = Arrivals()
+    latency = config["latency_ms"] / 1000
+    loop = asyncio.get_running_loop()
+    server = await loop.create_server(
+        lambda: Phone(arrivals, latency), "127.0.0.1", 0, backlog=1024
+    )
+    port = server.sockets[0].getsockname()[1]
+
+    async def answer(said: Said) -> Mapping[str, Any]:
+        """`take`: what came since the last time; else where it listens."""
+        if said.get("do") != "take":
+            return {"url": f"http://127.0.0.1:{port}"}
+        taken, arrivals.all = arrivals.all, []
+        return {"at": [at for at, _ in taken], "to": [to.decode() for _, to in taken]}
+
+    async with server:
+        yield answer
+
+
+if __name__ == "__main__":
+    play(provider)
