@@ -6,7 +6,6 @@ that two schedulers do no harm and a missed trigger costs nothing.
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from contextlib import AsyncExitStack
 from datetime import UTC, timedelta
 
 import asyncpg
@@ -25,29 +24,46 @@ _log = structlog.get_logger("duly.scheduler")
 
 
 class Leadership:
-    """One scheduler of several ticks, the others stand by. An optimisation: nothing depends on it."""
+    """One scheduler of several ticks, the others stand by. An optimisation: nothing depends on it.
+
+    The lock is held by the session of one connection kept for it, and ends with that connection.
+    """
 
     def __init__(self, pool: asyncpg.Pool) -> None:
         self._pool = pool
-        self._stack = AsyncExitStack()
-        self._conn: asyncpg.pool.PoolConnectionProxy | None = None
+        self._asking = asyncio.Lock()
+        self._held_by: asyncpg.pool.PoolConnectionProxy | None = None
 
     async def held(self) -> bool:
-        """True for the scheduler that ticks, until its connection ends."""
-        if self._conn is not None and not self._conn.is_closed():
-            return True
-        await self.release()
-        conn = await self._stack.enter_async_context(self._pool.acquire())
-        if await ticks.try_lead(conn):
-            self._conn = conn
-            return True
-        await self._stack.aclose()
-        return False
+        """True for the scheduler that ticks."""
+        async with self._asking:
+            if self._held_by is not None:
+                if not self._held_by.is_closed():
+                    return True
+                await self._let_go()
+            return await self._ask()
+
+    async def _ask(self) -> bool:
+        conn = await self._pool.acquire()
+        leads = False
+        try:
+            leads = await ticks.try_lead(conn)
+        finally:
+            if not leads:
+                await self._pool.release(conn)
+        if leads:
+            self._held_by = conn
+        return leads
+
+    async def _let_go(self) -> None:
+        conn, self._held_by = self._held_by, None
+        if conn is not None:
+            await self._pool.release(conn)
 
     async def release(self) -> None:
-        """Let another one lead; returning the connection drops its locks."""
-        self._conn = None
-        await self._stack.aclose()
+        """Let another one lead; a connection that returns to the pool drops its locks."""
+        async with self._asking:
+            await self._let_go()
 
 
 class Ticker:

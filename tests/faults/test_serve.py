@@ -1,0 +1,107 @@
+"""`duly serve` as a person runs it: it answers, sends what is due, and ends well on SIGTERM."""
+
+import asyncio
+import json
+import signal
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+from aiohttp.test_utils import unused_port
+
+from agent.clock import SystemClock
+from agent.store.keyring import Keyring
+from tests.conftest import TEST_MASTER_KEY
+from tests.entry.command import DULY, duly, environment
+from tests.support.phone_process import phone_process
+from tests.support.village import settle
+from tests.support.waiting import until
+
+CLOCK = SystemClock()
+
+
+async def serving(folder: Path, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
+    return await asyncio.create_subprocess_exec(
+        DULY, "serve", *arguments, env=environment(**settings), cwd=folder,
+        stderr=asyncio.subprocess.PIPE,
+    )  # fmt: skip
+
+
+async def ends(process: asyncio.subprocess.Process) -> list[str]:
+    """End it; what it logged as an error."""
+    process.send_signal(signal.SIGTERM)
+    _, err = await process.communicate()
+    assert process.returncode == 0, err
+    lines = [json.loads(line) for line in err.splitlines()]
+    return [line["event"] for line in lines if line["level"] in {"error", "critical"}]
+
+
+async def test_one_process_sends_what_is_due_and_takes_its_receipts(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    await settle(pool, keyring, 30, CLOCK.now())
+    port = unused_port()
+    process = await serving(
+        tmp_path, DULY_DATABASE_URL=database_url, DULY_REDIS_URL=redis_url, DULY_PORT=str(port),
+        DULY_MASTER_KEY=TEST_MASTER_KEY.hex(),
+    )  # fmt: skip
+
+    async def delivered() -> bool:
+        return bool(
+            await pool.fetchval("select count(*) = 30 from attempt where state = 'delivered'")
+        )
+
+    await until(delivered, 30, "everybody's message is delivered")
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{port}/readyz") as answer,
+    ):
+        assert answer.status == 200
+    assert await ends(process) == []
+
+
+async def test_roles_apart_with_phones_of_their_own(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    await settle(pool, keyring, 30, CLOCK.now())
+    port = unused_port()
+    async with phone_process(tmp_path, script={"rule": [{"fate_after": 0.2}]}) as phone:
+        settings = {
+            "DULY_DATABASE_URL": database_url, "DULY_REDIS_URL": redis_url,
+            "DULY_MASTER_KEY": TEST_MASTER_KEY.hex(), "DULY_SANDBOX_URL": phone.url,
+            "DULY_PORT": str(port), "DULY_PUBLIC_URL": f"http://127.0.0.1:{port}",
+        }  # fmt: skip
+        api = await serving(tmp_path, "--role", "api", **settings)
+
+        async def answers() -> bool:
+            try:
+                async with (
+                    aiohttp.ClientSession() as session,
+                    session.get(f"http://127.0.0.1:{port}/readyz") as answer,
+                ):
+                    return answer.status == 200
+            except aiohttp.ClientConnectionError:
+                return False
+
+        await until(answers, 30, "the API answers")
+        others = [
+            await serving(tmp_path, "--role", role, **settings)
+            for role in ("worker", "worker", "scheduler")
+        ]
+
+        async def delivered() -> bool:
+            return bool(
+                await pool.fetchval("select count(*) = 30 from attempt where state = 'delivered'")
+            )
+
+        await until(delivered, 30, "everybody's message is delivered")
+        for process in (*others, api):
+            assert await ends(process) == []
+        assert len({one.address for one in phone.accepted()}) == len(phone.accepted()) == 30
+
+
+def test_bad_use_is_explained(tmp_path: Path) -> None:
+    answer = duly("serve", "--role", "worker", DULY_DATA_DIR=str(tmp_path))
+    assert answer.code == 2
+    assert "DULY_SANDBOX_URL" in answer.err
+    assert duly("serve", "--role", "cook").code == 2
