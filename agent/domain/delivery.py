@@ -150,17 +150,6 @@ def backoff(tries: int) -> timedelta:
     return min(BACKOFF_FIRST * (1 << min(tries, 10)), BACKOFF_MAX)
 
 
-def after_receipt(effect: Effect, status: str, now: datetime, route: int) -> NextStep | None:
-    """A receipt can only end the wait for one, or end it early; it never starts a second send twice."""
-    if effect is not Effect.MOVED:
-        return None
-    if status == "delivered":
-        return NextStep(NoticeState.SENT, route=route)
-    if status in ("undelivered", "failed"):
-        return NextStep(NoticeState.WAITING, now, route)
-    return None
-
-
 class Proof(StrEnum):
     """What a look at the provider's list says of an unsettled attempt."""
 
@@ -198,4 +187,5 @@ def prove(
 def look_again(begun_at: datetime, now: datetime) -> datetime:
     """When to reconcile an unsettled attempt next: after H, then at doubling distances to a day."""
     age = max(now - begun_at, RECONCILE_HORIZON)
-    return now + min(age, timedelta(hours=6))
+    following, end = now + min(age, timedelta(hours=6)), begun_at + CLOSE_UNKNOWN_AFTER
+    return min(following, end) if now < end else following

@@ -5,7 +5,7 @@ that a rule needs and that is missing is a hold: never guess towards sending.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
 
@@ -79,6 +79,7 @@ class NoticeFacts:
     points: tuple[Point, ...]
     contact: ContactFacts
     stage_known: bool = True
+    paused_channels: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,7 @@ def decide(facts: NoticeFacts, packs: Sequence[Pack], now: datetime) -> Decision
     A snooze that cannot end before `not_after` is a cancellation that says so. A hold with no known
     end snoozes to `not_after`; whoever lifts it has the notice looked at again at once.
     """
-    point, failing = _route(facts)
+    point, failing = _route(facts, now)
     failing = [*_standing(facts, now), *_holds(facts, now), *failing]
     if facts.action is Action.MESSAGE:
         channel = point.channel if point else (facts.route[0] if facts.route else "sms")
@@ -139,25 +140,46 @@ def _standing(facts: NoticeFacts, now: datetime) -> Iterator[Failing]:
 
 def _holds(facts: NoticeFacts, now: datetime) -> Iterator[Failing]:
     for hold in facts.holds:
-        if hold.channel is None and (hold.until is None or hold.until > now):
+        if hold.channel is None and _in_force(hold, now):
             yield Failing(f"hold:{hold.reason}", Effect.HOLD, hold.until)
     for scope in facts.pauses:
         yield Failing(f"paused:{scope}", Effect.HOLD)
 
 
-def _route(facts: NoticeFacts) -> tuple[Point | None, list[Failing]]:
-    """The first contact point that may be used, along the channels that are still to try."""
+def _in_force(hold: Hold, now: datetime) -> bool:
+    return hold.until is None or hold.until > now
+
+
+def _route(facts: NoticeFacts, now: datetime) -> tuple[Point | None, list[Failing]]:
+    """The first contact point that may be used, along the channels that are still to try.
+
+    Ways out are alternatives: while one of them is only held, the notice waits for it, whatever the
+    others say.
+    """
     if facts.action is not Action.MESSAGE:
         return None, []
     refusals: list[Failing] = []
     for channel in facts.route:
-        points = [point for point in facts.points if point.channel == channel]
-        for point in points:
-            refused = _refusal(point)
+        for point in (point for point in facts.points if point.channel == channel):
+            refused = _refusal(point) or _shut(facts, channel, now)
             if refused is None:
                 return point, []
             refusals.append(refused)
-    return None, refusals or [Failing("no-contact-point", Effect.DENY)]
+    if not refusals:
+        return None, [Failing("no-contact-point", Effect.DENY)]
+    mildest = min(refusals, key=lambda item: (item.effect, item.until or facts.not_after))
+    return None, [replace(item, effect=mildest.effect, until=mildest.until) for item in refusals]
+
+
+def _shut(facts: NoticeFacts, channel: str, now: datetime) -> Failing | None:
+    """A kill switch or a hold on a whole channel."""
+    if channel in facts.paused_channels:
+        return Failing("paused:channel", Effect.HOLD)
+    holds = [hold for hold in facts.holds if hold.channel == channel and _in_force(hold, now)]
+    if not holds:
+        return None
+    longest = max(holds, key=lambda hold: hold.until or facts.not_after)
+    return Failing(f"hold:{longest.reason}", Effect.HOLD, longest.until)
 
 
 def _refusal(point: Point) -> Failing | None:

@@ -11,7 +11,7 @@ from agent.domain.ladder import Action, Stage
 from agent.domain.outcome import Account, charge_off
 from agent.flows.intake_loans import outcome_row
 from agent.flows.lane import Lane
-from agent.store.dispatch import NoticeRow
+from agent.store.dispatch import Move, NoticeRow
 from agent.store.intake import StoredLoan, insert_outcomes, load_loans, update_loans
 from agent.store.sql import Connection, execute
 
@@ -62,13 +62,14 @@ async def _tell(conn: Connection, lane: Lane, acts: Sequence[Act], now: datetime
     portfolio_id = lane.portfolio.id
     keys = [(portfolio_id, act.notice.loan_id) for act in acts]
     loans = await load_loans(conn, keys, frozenset())
-    stored: list[StoredLoan] = []
     outcomes: list[tuple[StoredLoan, Numbered]] = []
     for act, key in zip(acts, keys, strict=True):
-        loan, numbered = _last_words(loans[key].loan, act.stage, lane.portfolio.ladder.buckets, now)
-        stored.append(replace(loans[key], loan=loan))
-        outcomes += [(loans[key], one) for one in numbered]
-    await update_loans(conn, stored)
+        # one loan may have two words in a batch: the second is numbered after the first
+        at = loans[key]
+        loan, numbered = _last_words(at.loan, act.stage, lane.portfolio.ladder.buckets, now)
+        loans[key] = replace(at, loan=loan)
+        outcomes += [(at, one) for one in numbered]
+    await update_loans(conn, list(loans.values()))
     rows = [outcome_row(at.portfolio_id, at.id, one, now) for at, one in outcomes]
     await insert_outcomes(conn, rows)
 
@@ -85,3 +86,24 @@ def _last_words(
         loan, one = told(loan, outcome)
         numbered.append(one)
     return replace(loan, contact_ended_at=now) if stage.ends_contact else loan, numbered
+
+
+async def open_failure_cases(
+    conn: Connection, lane: Lane, failed: Sequence[Move], now: datetime
+) -> None:
+    """A notice that no channel took is work for a person."""
+    if failed:
+        await execute(
+            conn,
+            "open_cases",
+            portfolio=lane.portfolio.id,
+            now=now,
+            kinds=["undeliverable" for _ in failed],
+            subjects=[f"loan-id {move.key[0]}" for move in failed],
+            loans=[move.key[0] for move in failed],
+            borrowers=[None for _ in failed],
+            details=[
+                orjson.dumps({"stage": m.key[2], "anchor": m.key[1], "reason": m.reason}).decode()
+                for m in failed
+            ],
+        )

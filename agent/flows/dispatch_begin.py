@@ -20,7 +20,7 @@ from agent.domain.gate import GUARD, Decision, Hold, NoticeFacts, Point, Verdict
 from agent.domain.ladder import Action, Ladder, Problem, Stage, superseded_at
 from agent.domain.message import Composed, Wording, compose
 from agent.domain.standing import Status
-from agent.flows.dispatch_acts import Act, store_acts
+from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
 from agent.flows.lane import Lane, ladder_for
 from agent.store.dispatch import (
     Facts,
@@ -34,7 +34,7 @@ from agent.store.dispatch import (
     move_notices,
     read_facts,
 )
-from agent.store.keyring import body_place, contact_place, seal, unseal
+from agent.store.keyring import Unreadable, body_place, contact_place, seal, unseal
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Message
 
@@ -151,9 +151,9 @@ def _begun(batch: _Batch, claimed: int) -> Begun:
 def _case(notice: NoticeRow, ladder: Ladder | None, facts: Facts, now: datetime) -> _Case:
     stage = ladder.stage(notice.stage) if ladder else None
     loan, person = facts.loans[notice.loan_id], facts.people[notice.borrower_id]
-    points = tuple(facts.points.get(person.id, ()))
+    # an erased person's addresses cannot be read any more, so there is none
+    points = tuple(facts.points.get(person.id, ())) if person.data_key is not None else ()
     overtaken = superseded_at(ladder, notice.stage, notice.anchor, loan.zone) if ladder else None
-    pauses, route = _paused(facts, notice, stage, loan, person)
     gate_facts = NoticeFacts(
         loan=loan.ref,
         stage=notice.stage,
@@ -161,34 +161,32 @@ def _case(notice: NoticeRow, ladder: Ladder | None, facts: Facts, now: datetime)
         anchor=notice.anchor,
         due_at=notice.due_at,
         not_after=notice.not_after,
-        route=route,
+        route=stage.channels[notice.route :] if stage else (),
         status=Status(loan.status),
         loan_anchor=loan.anchor,
         contact_ended=loan.contact_ended,
         superseded_at=overtaken,
         holds=_holds(facts, notice),
-        pauses=pauses,
+        pauses=_paused(facts, notice, loan, person),
         points=tuple(row.point for row in points),
         contact=ContactFacts(person.zones, _history(facts, notice), GUARD),
         stage_known=stage is not None,
+        paused_channels=tuple(
+            sorted(subject for scope, subject in facts.pauses if scope == "channel")
+        ),
     )
     return _Case(notice, stage, loan, person, gate_facts, points)
 
 
-def _paused(
-    facts: Facts, notice: NoticeRow, stage: Stage | None, loan: LoanRow, person: PersonRow
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The kill switches that cover a notice, and the channels they leave open."""
-    route = stage.channels[notice.route :] if stage else ()
+def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -> tuple[str, ...]:
+    """The kill switches that cover a notice whichever way it goes."""
     if not facts.pauses:
-        return (), route
+        return ()
     covering = (
         ("all", ""), ("portfolio", ""), ("stage", notice.stage), ("loan", loan.ref),
         ("person", person.ref),
     )  # fmt: skip
-    scopes = tuple(scope for scope, subject in covering if (scope, subject) in facts.pauses)
-    left = tuple(channel for channel in route if ("channel", channel) not in facts.pauses)
-    return (scopes + ("channel",) if route and not left else scopes), left
+    return tuple(scope for scope, subject in covering if (scope, subject) in facts.pauses)
 
 
 def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
@@ -272,7 +270,12 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
         batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
         return
     token = new_token(batch.now)
-    outgoing = _outgoing(case, row, composed, token, lane, batch)
+    try:
+        outgoing = _outgoing(case, row, composed, token, lane, batch)
+    except Unreadable:
+        # one damaged row must not stop the others
+        batch.moves.append(_move(case, NoticeState.FAILED, reason="unreadable-address"))
+        return
     batch.outgoing.append(outgoing)
     batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane))
     batch.moves.append(
@@ -346,6 +349,8 @@ async def _write(conn: Connection, lane: Lane, facts: Facts, batch: _Batch) -> N
         assert begun == len(batch.attempts), "an open attempt was missed under its number's lock"
     await store_acts(conn, lane, batch.acts, batch.now)
     await move_notices(conn, lane.portfolio.id, batch.moves, batch.now)
+    failed = [move for move in batch.moves if move.state == NoticeState.FAILED]
+    await open_failure_cases(conn, lane, failed, batch.now)
 
 
 async def _write_decisions(conn: Connection, lane: Lane, batch: _Batch) -> None:

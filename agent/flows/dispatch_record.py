@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
 
+import asyncpg
 import orjson
 
 from agent.clock import jitter
@@ -19,11 +20,14 @@ from agent.domain.delivery import (
     after_attempt,
     look_again,
 )
+from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
 from agent.flows.lane import Lane
 from agent.store.dispatch import Move, move_notices
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Accepted, Answer, Refusal, Refused, Unknown
+
+TRIES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,19 @@ class Sent:
 
 
 async def record(lane: Lane, sent: Sequence[Sent]) -> int:
-    """Write answers; returns how many attempts they settled or marked unknown."""
+    """Write answers; returns how many attempts they settled or marked unknown.
+
+    Receipts may lock the same attempts in another order; compare-and-set makes starting over safe.
+    """
+    for _ in range(TRIES - 1):
+        try:
+            return await _record(lane, sent)
+        except asyncpg.DeadlockDetectedError:
+            continue
+    return await _record(lane, sent)
+
+
+async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
     now = lane.clock.now()
     async with lane.pool.acquire() as conn, conn.transaction():
         rows = await fetch(
@@ -89,6 +105,7 @@ def _look_at(answer: Answer, now: datetime) -> datetime | None:
 async def _follow(conn: Connection, lane: Lane, sent: Sequence[Sent], now: datetime) -> None:
     await _suppress(conn, lane, sent, now)
     await _retire(conn, lane, sent)
+    await _misconfigured(conn, lane, sent, now)
     moves = [_move(one, now, lane.limits.spread_retries) for one in sent]
     await move_notices(conn, lane.portfolio.id, moves, now)
     await open_failure_cases(conn, lane, [m for m in moves if m.state == NoticeState.FAILED], now)
@@ -159,22 +176,22 @@ async def _retire(conn: Connection, lane: Lane, sent: Sequence[Sent]) -> None:
         )
 
 
-async def open_failure_cases(
-    conn: Connection, lane: Lane, failed: Sequence[Move], now: datetime
-) -> None:
-    """A notice that no channel took is work for a person."""
-    if failed:
+async def _misconfigured(conn: Connection, lane: Lane, sent: Sequence[Sent], now: datetime) -> None:
+    """Our own mistake concerns a whole channel: one case, however many messages it stops."""
+    codes = {
+        one.outgoing.message.channel: one.answer.code
+        for one in sent
+        if isinstance(one.answer, Refused) and one.answer.kind is Refusal.CONFIGURATION
+    }
+    if codes:
         await execute(
             conn,
             "open_cases",
             portfolio=lane.portfolio.id,
             now=now,
-            kinds=["undeliverable" for _ in failed],
-            subjects=[f"loan-id {move.key[0]}" for move in failed],
-            loans=[move.key[0] for move in failed],
-            borrowers=[None for _ in failed],
-            details=[
-                orjson.dumps({"stage": m.key[2], "anchor": m.key[1], "reason": m.reason}).decode()
-                for m in failed
-            ],
+            kinds=["configuration" for _ in codes],
+            subjects=[f"channel {channel}" for channel in codes],
+            loans=[None for _ in codes],
+            borrowers=[None for _ in codes],
+            details=[orjson.dumps({"code": code}).decode() for code in codes.values()],
         )

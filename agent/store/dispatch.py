@@ -7,7 +7,7 @@ from datetime import date, datetime, timedelta
 from typing import Any
 
 from agent.domain.gate import Hold, Point
-from agent.store.sql import Connection, fetch, fetch_value
+from agent.store.sql import Connection, execute, fetch, fetch_value
 
 NoticeKey = tuple[int, date, str]
 # The longest period that a cap may look back over.
@@ -106,7 +106,8 @@ async def read_facts(
     rev = await fetch_value(conn, "portfolio_shared", portfolio=portfolio_id)
     pauses = await fetch(conn, "open_pauses", portfolio=portfolio_id)
     people = await fetch(conn, "lock_for_begin", portfolio=portfolio_id, ids=people_ids)
-    points = await fetch(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids, now=now)
+    await execute(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids)
+    points = await fetch(conn, "points_for_gate", portfolio=portfolio_id, ids=people_ids, now=now)
     loan_ids = sorted({notice.loan_id for notice in notices})
     loans = await fetch(conn, "loans_for_gate", portfolio=portfolio_id, ids=loan_ids)
     contacts = await fetch(

@@ -22,38 +22,39 @@ where b.portfolio_id = :portfolio and b.id = l.id
 returning b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key;
 
 -- name: lock_numbers
--- The contact points of these people; their numbers are locked in order and their rev raised.
-with points as materialized (
-    select id, borrower_id, channel, provider, address, address_key, status, consent_source
-    from contact_point
-    where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[])
-), locked as materialized (
-    select channel, address_key from number
-    where portfolio_id = :portfolio
-      and (channel, address_key) in (select channel, address_key from points)
-    order by channel, address_key
+-- Lock the numbers of these people in order and raise their rev. What is known of them is read by a
+-- statement of its own: this one saw the world before it had the locks.
+with locked as materialized (
+    select n.channel, n.address_key from number n
+    where n.portfolio_id = :portfolio
+      and (n.channel, n.address_key) in (select c.channel, c.address_key from contact_point c
+                                         where c.portfolio_id = :portfolio
+                                           and c.borrower_id = any(:ids::bigint[]))
+    order by n.channel, n.address_key
     for update
-), raised as (
-    update number n set rev = n.rev + 1
-    from locked l
-    where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = l.address_key
-    returning n.channel, n.address_key, n.rev
 )
-select p.id, p.borrower_id, p.channel, p.provider, p.address, p.address_key, p.status,
-       p.consent_source, r.rev,
+update number n set rev = n.rev + 1
+from locked l
+where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = l.address_key;
+
+-- name: points_for_gate
+-- The contact points of these people, whose numbers are locked by now.
+select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
+       c.consent_source, n.rev,
        exists (select 1 from attempt a
-               where a.portfolio_id = :portfolio and a.channel = p.channel
-                 and a.address_key = p.address_key and a.settled_at is null) as busy,
+               where a.portfolio_id = :portfolio and a.channel = c.channel
+                 and a.address_key = c.address_key and a.settled_at is null) as busy,
        exists (select 1 from suppression s
-               where s.portfolio_id = :portfolio and s.channel = p.channel
-                 and s.address_key = p.address_key and s.lifted_at is null) as opted_out,
+               where s.portfolio_id = :portfolio and s.channel = c.channel
+                 and s.address_key = c.address_key and s.lifted_at is null) as opted_out,
        exists (select 1 from hold h
-               where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel = p.channel
-                 and h.address_key = p.address_key and h.lifted_at is null
+               where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel = c.channel
+                 and h.address_key = c.address_key and h.lifted_at is null
                  and h.from_at <= :now and (h.until_at is null or h.until_at > :now)) as held
-from points p
-join raised r using (channel, address_key)
-order by p.id;
+from contact_point c
+join number n using (portfolio_id, channel, address_key)
+where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[])
+order by c.id;
 
 -- name: portfolio_shared
 -- Kill switches: the portfolio's row is held FOR SHARE, so that a pause comes before or after a begin.
@@ -152,10 +153,16 @@ select token from attempt where portfolio_id = :portfolio and token = any(:token
 
 -- name: suppress
 -- A refusal that says "opted out" binds the number, in the transaction that records it.
-with raised as (
+with locked as materialized (
+    select n.channel, n.address_key from number n
+    where n.portfolio_id = :portfolio
+      and (n.channel, n.address_key) in (select * from unnest(:channels::text[], :keys::bytea[]))
+    order by n.channel, n.address_key
+    for update
+), raised as (
     update number n set rev = n.rev + 1
-    from unnest(:channels::text[], :keys::bytea[]) as w (channel, address_key)
-    where n.portfolio_id = :portfolio and n.channel = w.channel and n.address_key = w.address_key
+    from locked l
+    where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = l.address_key
     returning n.channel, n.address_key, n.rev
 )
 insert into suppression (portfolio_id, channel, address_key, reason, stored_at, number_rev)

@@ -27,11 +27,14 @@ with told as materialized (
     insert into receipt (portfolio_id, channel, provider_id, status, token, code, at, received_at, effect)
     select :portfolio, t.channel, t.provider_id, t.status, t.token, t.code, t.at, :now,
            case when a.token is null then 'unmatched'
+                when attempt_rank(t.state) = 4 and attempt_rank(a.state) = 4 and t.state <> a.state
+                    or attempt_rank(t.state) = 4 and attempt_rank(a.state) < 4 and t.state <> b.state
+                    then 'contradiction'
                 when attempt_rank(t.state) > attempt_rank(a.state) then 'moved'
-                when attempt_rank(t.state) = 4 and t.state <> a.state then 'contradiction'
                 else 'behind' end
     from told t
     left join attempt a on a.portfolio_id = :portfolio and a.token = t.token
+    left join best b on b.token = t.token
     on conflict do nothing
 )
 select m.token, m.state, m.loan_id, m.anchor, m.stage, m.fence, m.channel,

@@ -31,12 +31,15 @@ from unnest(:tokens::text[], :clears::timestamptz[], :looks::timestamptz[]) as w
 where a.portfolio_id = :portfolio and a.token = w.token and a.settled_at is null;
 
 -- name: sending_without_attempt
--- Notices in sending whose attempt is settled or was never committed: handed back, guarded by fence.
+-- Notices in sending whose attempt is void or was never committed: handed back, guarded by fence. One
+-- whose attempt may have reached somebody is never sent again.
 update notice n set state = 'waiting', next_at = :now
 where n.portfolio_id = :portfolio and n.state = 'sending' and n.next_at < :stale
   and not exists (select 1 from attempt a
                   where a.portfolio_id = n.portfolio_id and a.loan_id = n.loan_id
-                    and a.anchor = n.anchor and a.stage = n.stage and a.settled_at is null)
+                    and a.anchor = n.anchor and a.stage = n.stage
+                    and (a.settled_at is null
+                         or (a.fence = n.fence and a.state not in ('refused', 'absent'))))
 returning n.loan_id, n.anchor, n.stage;
 
 -- name: archive_attempts
