@@ -37,11 +37,7 @@ class Leadership:
     async def held(self) -> bool:
         """True for the scheduler that ticks."""
         async with self._asking:
-            if self._held_by is not None:
-                if not self._held_by.is_closed():
-                    return True
-                await self._let_go()
-            return await self._ask()
+            return self._held_by is not None or await self._ask()
 
     async def _ask(self) -> bool:
         conn = await self._pool.acquire()
@@ -53,11 +49,17 @@ class Leadership:
                 await self._pool.release(conn)
         if leads:
             self._held_by = conn
+            conn.add_termination_listener(self._lose)
         return leads
+
+    def _lose(self, _conn: object) -> None:
+        """The connection ended, and the lock with it; the pool has taken it back already."""
+        self._held_by = None
 
     async def _let_go(self) -> None:
         conn, self._held_by = self._held_by, None
         if conn is not None:
+            conn.remove_termination_listener(self._lose)
             await self._pool.release(conn)
 
     async def release(self) -> None:

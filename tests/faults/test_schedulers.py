@@ -1,0 +1,81 @@
+"""Two schedulers do no harm, and one that dies is replaced by the other."""
+
+import asyncio
+from collections import Counter
+from collections.abc import Mapping
+from datetime import datetime, timedelta
+
+import asyncpg
+
+from agent.clock import SystemClock
+from agent.entry.scheduler import Leadership, Ticker, serve_scheduler, triggers
+from agent.flows.ticks import Duty
+from tests.support.waiting import until
+
+CLOCK = SystemClock()
+FAST = Duty("fast", timedelta(seconds=1))
+SLOW = Duty("slow", timedelta(days=1))
+BROKEN = Duty("broken", timedelta(days=1))
+
+
+async def fine(_now: datetime) -> Mapping[str, int]:
+    return {"made": 1}
+
+
+async def broken(_now: datetime) -> Mapping[str, int]:
+    raise ValueError("broken")
+
+
+async def slots(pool: asyncpg.Pool) -> Counter[str]:
+    rows = await pool.fetch("select duty from tick_slot where finished_at is not null")
+    return Counter(row["duty"] for row in rows)
+
+
+async def test_two_without_a_leader_do_each_slot_once(pool: asyncpg.Pool) -> None:
+    works = {"fast": fine, "slow": fine, "broken": broken}
+    schedulers = [
+        triggers(Ticker(pool, CLOCK, owner), CLOCK, works, (FAST, SLOW, BROKEN))
+        for owner in ("a", "b")
+    ]
+    for scheduler in schedulers:
+        scheduler.start()
+
+    async def three() -> bool:
+        return (await slots(pool))["fast"] >= 3
+
+    await until(three, 10, "the fast duty ran in three slots")
+    for scheduler in schedulers:
+        scheduler.shutdown(wait=False)
+    done = await slots(pool)
+    assert done["slow"] == 1
+    assert done["broken"] == 0
+
+
+async def test_the_leader_ticks_and_its_successor_follows(pool: asyncpg.Pool) -> None:
+    first, second = Leadership(pool), Leadership(pool)
+    assert await asyncio.gather(*(first.held() for _ in range(5))) == [True] * 5
+    assert await asyncio.gather(*(second.held() for _ in range(5))) == [False] * 5
+    await pool.execute(
+        "select pg_terminate_backend(pid) from pg_locks where locktype = 'advisory' and granted"
+        " and database = (select oid from pg_database where datname = current_database())"
+    )
+    await until(second.held, 5, "the other one leads")
+    assert not await first.held()
+    await second.release()
+    assert await first.held()
+    await first.release()
+
+
+async def test_a_stop_lets_ticks_end(pool: asyncpg.Pool) -> None:
+    stop, begun = asyncio.Event(), asyncio.Event()
+
+    async def plan(_now: datetime) -> Mapping[str, int]:
+        begun.set()
+        await stop.wait()
+        return {"planned": 7}
+
+    serving = asyncio.create_task(serve_scheduler(pool, CLOCK, {"plan": plan}, stop, owner="a"))
+    await begun.wait()
+    stop.set()
+    assert await serving == 0
+    assert await pool.fetchval("select counts from tick_slot where duty = 'plan'") == {"planned": 7}
