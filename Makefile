@@ -3,7 +3,6 @@ SHELL := /bin/bash
 PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready
-SOURCES := agent channels schedules templates tests
 
 .DEFAULT_GOAL := help
 .PHONY: help environment demo test lint format types contracts tests unit schema lock wheel clean

@@ -1,5 +1,19 @@
 -- Written by `make schema` from the migrations; do not edit.
 
+CREATE FUNCTION public.attempt_rank(state text) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    AS $$
+    select case state
+        when 'begun' then 0
+        when 'unknown' then 1 when 'closed_unknown' then 1 when 'absent' then 1 when 'refused' then 1
+        when 'accepted' then 2
+        when 'sent' then 3
+        else 4
+    end
+$$;
+
+COMMENT ON FUNCTION public.attempt_rank(state text) IS 'Height of a state in the lattice that receipts move attempts up; the same as in domain/delivery.py.';
+
 CREATE FUNCTION public.make_month_partition(parent text, month date) RETURNS boolean
     LANGUAGE plpgsql
     AS $$
