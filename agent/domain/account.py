@@ -86,7 +86,8 @@ class Applied:
 def reaches_back(event: Event, known_at: datetime) -> bool:
     """Whether an event can contradict what was already told: then the claims must be at hand."""
     return isinstance(event.fact, Reversed) or (
-        isinstance(event.fact, Posted) and (event.at < known_at or event.fact.value_date is not None)
+        isinstance(event.fact, Posted)
+        and (event.at < known_at or event.fact.value_date is not None)
     )
 
 

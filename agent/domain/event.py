@@ -3,6 +3,7 @@
 Only shape is checked here. Whether a fact fits the loan it names is decided by `agent.domain.apply`.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
@@ -16,6 +17,7 @@ EARLIEST_YEAR = 1970
 LATEST_YEAR = 2200
 REF_MAX = 200
 INSTALMENTS_MAX = 1000
+_PORTFOLIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
 class Reason(StrEnum):
@@ -25,7 +27,6 @@ class Reason(StrEnum):
     MISSING_FIELD = "missing-field"
     UNKNOWN_TYPE = "unknown-type"
     BAD_TIME = "bad-time"
-    IN_THE_FUTURE = "in-the-future"
     BAD_DATE = "bad-date"
     BAD_ZONE = "unknown-zone"
     BAD_AMOUNT = "bad-amount"
@@ -43,6 +44,9 @@ class Reason(StrEnum):
     REVERSAL_DIFFERS = "reversal-amount-differs"
     ALREADY_CLOSED = "already-closed"
     ID_REUSED = "id-reused"
+    BAD_PORTFOLIO = "bad-portfolio"
+    BAD_ROW = "bad-row"
+    BAD_CELL = "bad-cell"
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,19 +184,35 @@ def _event(raw: object) -> Event:
     if reader is None:
         raise _Bad(Reason.UNKNOWN_TYPE, "type")
     at = parse_instant(raw.get("time"), "time")
-    subject = raw.get("subject") or _borrower_ref(data)
-    if not isinstance(subject, str) or not 0 < len(subject) <= REF_MAX:
-        raise _Bad(Reason.MISSING_FIELD, "subject")
-    portfolio = data.get("portfolio")
+    subject = _subject(raw, data)
     return Event(
         id=identity,
-        source=str(raw.get("source") or ""),
+        source=_text(raw, "source") if raw.get("source") else "",
         type=kind,
         subject=subject,
-        portfolio=portfolio if isinstance(portfolio, str) and portfolio else None,
+        portfolio=_portfolio(data.get("portfolio")),
         at=at,
         fact=reader(data, subject),
     )
+
+
+def is_portfolio_name(name: str) -> bool:
+    """Names stand in addresses, metrics and file names, so they are plain."""
+    return _PORTFOLIO.fullmatch(name) is not None
+
+
+def _portfolio(named: object) -> str | None:
+    if named is None or named == "":
+        return None
+    if not isinstance(named, str) or not is_portfolio_name(named):
+        raise _Bad(Reason.BAD_PORTFOLIO, "portfolio")
+    return named
+
+
+def _subject(raw: Mapping[str, Any], data: Mapping[str, Any]) -> str:
+    if raw.get("subject") in (None, ""):
+        return _text({"subject": _borrower_ref(data)}, "subject")
+    return _text(raw, "subject")
 
 
 def _borrower_ref(data: Mapping[str, Any]) -> object:
@@ -403,3 +423,4 @@ _READERS = {
     "borrower.updated": _updated,
     "borrower.flagged": _flagged,
 }
+KINDS = tuple(_READERS)

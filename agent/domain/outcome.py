@@ -220,7 +220,9 @@ def _cured(facts: LoanFacts, old: int, at: datetime, account: Account) -> Outcom
         {
             "from": bucket_name(account.buckets, old),
             "to": bucket_name(account.buckets, CURRENT),
-            "anchor": now.anchor.isoformat() if now.anchor and not is_paid_off(facts, now) else None,
+            "anchor": now.anchor.isoformat()
+            if now.anchor and not is_paid_off(facts, now)
+            else None,
             "worst_dpd": worst_dpd(facts, local_date(at, facts.zone)),
             "balance": decimal_text(now.balance_minor, account.currency),
             "currency": account.currency,

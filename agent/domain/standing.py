@@ -70,7 +70,9 @@ class Position:
 
 def in_order(instalments: Iterable[Instalment]) -> tuple[Instalment, ...]:
     """The order in which payments settle them."""
-    return tuple(sorted(instalments, key=lambda part: (part.due_on, part.kind == Kind.FEE, part.number)))
+    return tuple(
+        sorted(instalments, key=lambda part: (part.due_on, part.kind == Kind.FEE, part.number))
+    )
 
 
 def position(facts: LoanFacts, at: datetime | None = None) -> Position:

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -39,6 +39,38 @@ class Unread:
     line: int
     sha256: bytes
     body: bytes
+
+
+class Pending(NamedTuple):
+    """A piece of input that was found but not read yet; `group` keeps what belongs together in order."""
+
+    group: bytes
+    line: int
+    body: bytes
+    raw: object = None
+    refused: Rejected | None = None
+
+
+def read_pending(pending: Iterable[Pending]) -> tuple[list[Read], list[Unread]]:
+    """Read pieces of input: lines, or what a CSV row was made into."""
+    reads: list[Read] = []
+    unreads: list[Unread] = []
+    for piece in pending:
+        read = _read_piece(piece)
+        if isinstance(read, Read):
+            reads.append(read)
+        else:
+            unreads.append(read)
+    return reads, unreads
+
+
+def _read_piece(piece: Pending) -> Read | Unread:
+    if piece.refused is not None:
+        digest = hashlib.sha256(piece.body).digest()
+        return Unread(piece.refused.reason, piece.refused.detail, piece.line, digest, piece.body)
+    if piece.raw is None:
+        return _read(piece.line, piece.body)
+    return read_mapping(piece.line, piece.raw, piece.body)
 
 
 def read_lines(lines: Iterable[tuple[int, bytes]]) -> tuple[list[Read], list[Unread]]:
