@@ -105,7 +105,7 @@ class Settings(BaseSettings):
     )
     worker_jobs: int = Field(4, ge=1, le=100, description="Lanes one worker serves at once")
     sweep_seconds: float = Field(
-        5.0, ge=0.1, le=300, description="How often due work is looked for without a doorbell"
+        1.0, ge=0.1, le=300, description="How often due work is looked for without a doorbell"
     )
 
     log_level: Literal["debug", "info", "warning", "error"] = Field(
