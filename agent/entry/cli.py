@@ -8,7 +8,6 @@ import os
 import signal
 import sys
 from importlib import import_module
-from importlib.metadata import version
 from importlib.util import find_spec
 from types import FrameType
 from typing import Annotated
@@ -41,6 +40,8 @@ app = typer.Typer(
 
 def _print_version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"duly {version('duly')}")
         raise typer.Exit
 
