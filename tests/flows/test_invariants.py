@@ -250,6 +250,14 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
     "another amount written": (
         lambda w: w.sent("L2", "overdue-3", at("18", "10:00"), text="Please pay NGN 650.00 now"), {"12"},
     ),
+    "a push that keeps silent about the debt": (
+        lambda w: w.sent("L2", "overdue-3", at("18", "10:00"), channel="push", text="Open the app."),
+        set(),
+    ),
+    "a push with another amount": (
+        lambda w: w.sent("L2", "overdue-3", at("18", "10:00"), channel="push", text="NGN 650.00 due"),
+        {"12"},
+    ),
     "a text of another attempt": (
         _sql("update attempt set body = (select body from attempt where stage = 'due-today') "
              "where stage = 'due-in-3-days' and borrower_id = (select id from borrower where ref = 'bob')"),

@@ -150,8 +150,11 @@ with rule as (
     cross join lateral (select coalesce(e.data -> 'borrower', e.data) as person) w
     where e.type in ('loan.opened', 'borrower.updated') and e.state = 'applied'
       and (w.person ? 'timezones' or w.person ? 'timezone')
-), moved as (
-    select portfolio_id, ref from said group by portfolio_id, ref having count(distinct zones) > 1
+), moved as materialized (
+    -- those few who moved, with everything that was said of their zones
+    select * from said
+    where (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
+                                  having count(distinct zones) > 1)
 ), tried as (
     select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at, deadline_at from attempt
     union all
@@ -163,12 +166,11 @@ with rule as (
     from tried t
     join portfolio p on p.id = t.portfolio_id
     join borrower b on b.portfolio_id = t.portfolio_id and b.id = t.borrower_id
-    left join moved m on m.portfolio_id = b.portfolio_id and m.ref = b.ref
     left join lateral (
-        select array(select jsonb_array_elements_text(s.zones)) as zones from said s
-        where s.portfolio_id = m.portfolio_id and s.ref = m.ref and s.received_at <= t.begun_at
-        order by s.received_at desc limit 1
-    ) h on m.ref is not null
+        select array(select jsonb_array_elements_text(m.zones)) as zones from moved m
+        where m.portfolio_id = b.portfolio_id and m.ref = b.ref and m.received_at <= t.begun_at
+        order by m.received_at desc limit 1
+    ) h on true
     cross join lateral unnest(coalesce(h.zones, b.zones)) as z (zone)
 )
 select l.ref || ' ' || g.stage || ' ' || g.anchor as subject,
@@ -477,9 +479,9 @@ order by n.portfolio_id, n.loan_id, n.closed_at;
 -- name: rederive_attempts
 -- What was sent for these loans, and on what amount.
 with tried as (
-    select portfolio_id, loan_id, anchor, stage, token, begun_at, amount_minor, currency, body from attempt
+    select portfolio_id, loan_id, anchor, stage, channel, token, begun_at, amount_minor, currency, body from attempt
     union all
-    select portfolio_id, loan_id, anchor, stage, token, begun_at, amount_minor, currency, body
+    select portfolio_id, loan_id, anchor, stage, channel, token, begun_at, amount_minor, currency, body
     from attempt_archive
 )
 select t.* from tried t
