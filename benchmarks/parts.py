@@ -39,7 +39,8 @@ class Process:
 
     async def ask(self, **said: Any) -> Said:
         """One question, one answer."""
-        assert self._process.stdin is not None and self._process.stdout is not None
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
         self._process.stdin.write(orjson.dumps(said) + b"\n")
         line = await self._process.stdout.readline()
         if not line:

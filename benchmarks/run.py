@@ -24,7 +24,7 @@ class NoSuchBar(Exception):
 
 
 def named(names: Sequence[str]) -> set[str]:
-    """The bars that were asked for by name (`B5`) or by what they are about (`dispatch`); all of them for none."""
+    """The bars that were asked for, by name (`B5`) or group (`dispatch`); all for none."""
     wanted: set[str] = set()
     for name in names or BARS:
         if name.upper() in BARS:
