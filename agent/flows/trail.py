@@ -10,6 +10,7 @@ from typing import Any
 
 import asyncpg
 
+from agent.domain.calendar import local_date, local_time
 from agent.domain.conduct import Pack
 from agent.domain.money import decimal_text
 from agent.domain.report_words import GATE_RULES, OUTCOMES, meaning
@@ -168,21 +169,27 @@ def _sources(packs: Sequence[Pack]) -> dict[str, Rule]:
 def _entries(
     found: LoanRecords, sources: Mapping[str, Rule], keyring: Keyring | None
 ) -> Iterator[Entry]:
-    yield from map(_event, found.events)
-    yield from map(_hold, found.holds)
-    yield from map(_suppression, found.suppressions)
+    zone = found.loan["zone"]
+    yield from (_event(row, zone) for row in found.events)
+    yield from (_hold(row, zone) for row in found.holds)
+    yield from (_suppression(row, zone) for row in found.suppressions)
     for row in found.notices:
-        yield from _notice(row)
+        yield from _notice(row, zone)
     for row in found.decisions:
-        yield _decision(row, sources)
+        yield _decision(row, sources, zone)
     for row in found.attempts:
         yield _attempt(row, found.loan["data_key"], keyring)
     yield from _receipts(found)
-    yield from map(_outcome, found.outcomes)
-    yield from map(_case, found.cases)
+    yield from (_outcome(row, zone) for row in found.outcomes)
+    yield from (_case(row, zone) for row in found.cases)
 
 
-def _event(row: Any) -> Entry:
+def _clock(at: datetime, zone: str) -> str:
+    """As the loan's own wall clock shows it."""
+    return f"{local_date(at, zone)} {local_time(at, zone):%H:%M}"
+
+
+def _event(row: Any, zone: str) -> Entry:
     data = row["data"]
     words = {"amount", "currency", "reason", "value_date", "payment_id", "due_on", "flag", "until"}
     said = " ".join(f"{key} {data[key]}" for key in data if key in words)
@@ -190,29 +197,29 @@ def _event(row: Any) -> Entry:
         parts = [f"{part['due_on']} {part['amount']}" for part in data["installments"]]
         said = f"{said} due {', '.join(parts)}".strip()
     refused = f" — refused: {row['reason']}" if row["state"] == "rejected" else ""
-    late = f" (of {row['at'].isoformat()})" if row["at"] != row["received_at"] else ""
+    late = f" (of {_clock(row['at'], zone)})" if row["at"] != row["received_at"] else ""
     detail = {"id": row["id"], "state": row["state"], "data": data}
     return Entry(
         row["received_at"], "event", f"{row['type']} {said}{late}{refused}", None, (), detail
     )
 
 
-def _hold(row: Any) -> Entry:
-    until = row["until_at"].isoformat() if row["until_at"] else "lifted by hand"
-    lifted = f", lifted {row['lifted_at'].isoformat()}" if row["lifted_at"] else ""
+def _hold(row: Any, zone: str) -> Entry:
+    until = _clock(row["until_at"], zone) if row["until_at"] else "lifted by hand"
+    lifted = f", lifted {_clock(row['lifted_at'], zone)}" if row["lifted_at"] else ""
     text = f"{row['reason']} holds the {row['scope']} until {until}{lifted} (by {row['placed_by']})"
     return Entry(row["from_at"], "hold", text)
 
 
-def _suppression(row: Any) -> Entry:
-    lifted = f", lifted {row['lifted_at'].isoformat()}" if row["lifted_at"] else ""
+def _suppression(row: Any, zone: str) -> Entry:
+    lifted = f", lifted {_clock(row['lifted_at'], zone)}" if row["lifted_at"] else ""
     return Entry(row["stored_at"], "opt-out", f"{row['channel']}: {row['reason']}{lifted}")
 
 
-def _notice(row: Any) -> Iterator[Entry]:
+def _notice(row: Any, zone: str) -> Iterator[Entry]:
     own = (row["stage"], row["anchor"])
     detail = {"schedule_version": row["schedule_version"], "state": row["state"]}
-    due, ends = row["due_at"].isoformat(), row["not_after"].isoformat()
+    due, ends = _clock(row["due_at"], zone), _clock(row["not_after"], zone)
     text = f"{own[0]} for {own[1]} planned: due {due}, useful until {ends}"
     yield Entry(row["planned_at"], "notice", text, own, (), detail)
     if row["closed_at"] is not None:
@@ -229,10 +236,10 @@ _CLOSING = {
 }
 
 
-def _decision(row: Any, sources: Mapping[str, Rule]) -> Entry:
+def _decision(row: Any, sources: Mapping[str, Rule], zone: str) -> Entry:
     own = (row["stage"], row["anchor"])
     rules = tuple(sources.get(rule) or Rule(rule, meaning(rule, _BUSY)) for rule in row["rules"])
-    until = f" until {row['until_at'].isoformat()}" if row["until_at"] else ""
+    until = f" until {_clock(row['until_at'], zone)}" if row["until_at"] else ""
     detail = {"verdict": row["verdict"], "packs": row["packs"], "facts_hash": row["facts_hash"]}
     return Entry(
         row["decided_at"], "decision", f"{own[0]}: {row['verdict']}{until}", own, rules, detail
@@ -290,25 +297,27 @@ def _effect(effect: str) -> str:
             raise AssertionError(effect)
 
 
-def _outcome(row: Any) -> Entry:
+def _outcome(row: Any, zone: str) -> Entry:
     words = OUTCOMES.get(row["type"], row["type"])
     data = row["data"]
     moved = f": {data['from']} → {data['to']}" if "to" in data else ""
     corrects = f" (number {row['corrects']})" if row["corrects"] else ""
     told = (
-        f"acknowledged {row['acked_at'].isoformat()}" if row["acked_at"] else "not acknowledged yet"
+        f"acknowledged {_clock(row['acked_at'], zone)}"
+        if row["acked_at"]
+        else "not acknowledged yet"
     )
     text = f"number {row['seq']}, {words}{moved}{corrects}; {told}"
     return Entry(row["occurred_at"], "outcome", text, None, (), {"type": row["type"], "data": data})
 
 
-def _case(row: Any) -> Entry:
+def _case(row: Any, zone: str) -> Entry:
     closed = (
-        f"closed {row['closed_at'].isoformat()} by {row['closed_by']}"
+        f"closed {_clock(row['closed_at'], zone)} by {row['closed_by']}"
         if row["closed_at"]
         else "open"
     )
-    due = row["due_at"].isoformat()
+    due = _clock(row["due_at"], zone)
     return Entry(
         row["opened_at"], "case", f"{row['kind']}, due {due}, {closed}", None, (), row["detail"]
     )
