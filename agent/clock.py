@@ -65,7 +65,7 @@ def random_bytes(count: int) -> bytes:
 
 
 def new_token(now: datetime) -> str:
-    """A token of 32 hex characters that nobody can guess and that sorts by time, which keeps its index small."""
+    """A token of 32 hex characters that nobody can guess; it sorts by time, which keeps its index small."""
     millis = int(now.timestamp() * 1000).to_bytes(_PREFIX_BYTES, "big")
     return (millis + os.urandom(_TOKEN_BYTES - _PREFIX_BYTES)).hex()
 

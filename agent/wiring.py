@@ -22,6 +22,7 @@ from channels.base import Channel
 from schedules import ladder_text
 
 SCHEDULE = "consumer-instalment"
+DEFAULT_LIMITS = Limits()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class System:
     redis_url: str | None = field(repr=False)
     channels: Mapping[str, Channel] = field(default_factory=dict)
     guard: SendGuard = field(default_factory=NoDeadMan)
-    limits: Limits = Limits()
+    limits: Limits = DEFAULT_LIMITS
 
     def desk(self, origin: str, schedule: str | None = None) -> Desk:
         """Where events of one origin are taken in."""

@@ -11,7 +11,11 @@ from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
 from typing import Any
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, reset_tzpath
+
+# Zone rules come from the locked `tzdata` package, not from whatever this machine has installed: two
+# processes must not disagree about when a window closes.
+reset_tzpath(())
 
 ONE_DAY = timedelta(days=1)
 # Names that a machine may resolve and that are no place: its own zone, leap-second tables.

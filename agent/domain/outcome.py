@@ -102,7 +102,7 @@ def outcomes(
     """
     now = position(facts)
     bucket = current_bucket(facts, now, account.buckets, announced.bucket, at)
-    if bucket != announced.bucket and bucket != CURRENT:
+    if bucket not in (announced.bucket, CURRENT):
         yield _bucket_changed(facts, now, announced.bucket, bucket, at, account)
     elif bucket != announced.bucket:
         yield _cured(facts, announced.bucket, at, account)

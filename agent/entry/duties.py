@@ -8,6 +8,7 @@ from agent.adapters.ledger import Ledger
 from agent.adapters.queue import Doorbell
 from agent.flows import ticks
 from agent.flows.ledger_feed import Feeder
+from agent.flows.partitions import make_partitions
 from agent.flows.passing import lift_holds, pass_time
 from agent.flows.planning import plan_all
 from agent.flows.rescue import archive, rescue
@@ -43,7 +44,11 @@ def duties(
     async def prune(now: datetime) -> Mapping[str, int]:
         return await ticks.prune(system.pool, now)
 
+    async def partition(now: datetime) -> Mapping[str, int]:
+        return {"made": await make_partitions(system.pool, now)}
+
     works: dict[str, ticks.Work] = {
+        "partitions": partition,
         "plan": plan,
         "pass_time": pass_on,
         "rescue": settle,

@@ -1,4 +1,4 @@
-"""What a stage does that is no message: a case for a person, an outcome for the ledger, the end of contact."""
+"""What a stage does that is no message: a case for a person, an outcome, the end of contact."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace

@@ -120,7 +120,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
         for version in {notice.version for notice in notices}
     }
     for notice in notices:
-        case = _case(notice, ladders[notice.version], facts, batch.now)
+        case = _case(notice, ladders[notice.version], facts)
         decision = _decide(case, lane, batch)
         batch.decisions.append((case, decision))
         _follow(case, decision, facts, lane, batch)
@@ -148,7 +148,7 @@ def _begun(batch: _Batch, claimed: int) -> Begun:
     )
 
 
-def _case(notice: NoticeRow, ladder: Ladder | None, facts: Facts, now: datetime) -> _Case:
+def _case(notice: NoticeRow, ladder: Ladder | None, facts: Facts) -> _Case:
     stage = ladder.stage(notice.stage) if ladder else None
     loan, person = facts.loans[notice.loan_id], facts.people[notice.borrower_id]
     # an erased person's addresses cannot be read any more, so there is none
@@ -256,7 +256,9 @@ def _move(
 
 
 def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
-    assert decision.point is not None and case.stage is not None and case.stage.message is not None
+    assert decision.point is not None
+    assert case.stage is not None
+    assert case.stage.message is not None
     row = _row_of(case, decision.point)
     today = local_date(batch.now, case.loan.zone)
     amount = case.loan.amount_due(today)
@@ -293,7 +295,8 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
 def _outgoing(
     case: _Case, row: PointRow, composed: Composed, token: str, lane: Lane, batch: _Batch
 ) -> Outgoing:
-    assert case.stage is not None and case.person.data_key is not None
+    assert case.stage is not None
+    assert case.person.data_key is not None
     key = lane.keyring.person_key(case.person.data_key)
     address = unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
     status_url = f"{lane.status_url}/{token}" if lane.status_url else None
@@ -317,7 +320,8 @@ def _outgoing(
 def _attempt(
     case: _Case, row: PointRow, composed: Composed, outgoing: Outgoing, amount: int, lane: Lane
 ) -> tuple[Any, ...]:
-    assert case.stage is not None and case.person.data_key is not None
+    assert case.stage is not None
+    assert case.person.data_key is not None
     key = lane.keyring.person_key(case.person.data_key)
     token = outgoing.message.token
     return (

@@ -106,12 +106,12 @@ async def _follow(conn: Connection, lane: Lane, sent: Sequence[Sent], now: datet
     await _suppress(conn, lane, sent, now)
     await _retire(conn, lane, sent)
     await _misconfigured(conn, lane, sent, now)
-    moves = [_move(one, now, lane.limits.spread_retries) for one in sent]
+    moves = [_move(one, now, spread=lane.limits.spread_retries) for one in sent]
     await move_notices(conn, lane.portfolio.id, moves, now)
     await open_failure_cases(conn, lane, [m for m in moves if m.state == NoticeState.FAILED], now)
 
 
-def _move(one: Sent, now: datetime, spread: bool) -> Move:
+def _move(one: Sent, now: datetime, *, spread: bool) -> Move:
     outgoing = one.outgoing
     step = after_attempt(
         _settled(one.answer),

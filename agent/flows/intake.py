@@ -168,7 +168,7 @@ async def _store(
     taken.outcomes = await apply_loans(conn, portfolios, places, people, work)
     await hold_new_loans(conn, people, work, now)
     await store_flags(conn, people, work, places, now)
-    await _record(conn, desk, people, work, now, taken)
+    await _record(conn, desk, people, work, taken)
 
 
 def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
@@ -199,7 +199,6 @@ async def _record(
     desk: Desk,
     people: People,
     items: Sequence[Item],
-    now: datetime,
     taken: Taken,
 ) -> None:
     step = await fetch_value(conn, "next_step")

@@ -72,7 +72,7 @@ async def store_people(
     now: datetime,
 ) -> People:
     """Lock everybody this batch touches, in one order, and store what it says of them."""
-    people = await _locked(conn, keyring, places, items)
+    people = await _locked(conn, keyring, places)
     told = [
         (item, item.event.fact)
         for item in items
@@ -92,9 +92,7 @@ async def store_people(
     return people
 
 
-async def _locked(
-    conn: Connection, keyring: Keyring, places: Places, items: Sequence[Item]
-) -> People:
+async def _locked(conn: Connection, keyring: Keyring, places: Places) -> People:
     wanted = {(pid, known) for (pid, _), known in places.person_keys.items()}
     wanted |= {(pid, owner) for (pid, _), (_, owner) in places.loan_keys.items()}
     people = People()

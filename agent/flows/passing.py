@@ -1,4 +1,4 @@
-"""Time passes: loans enter their next bucket at local midnight, holds end. No fact of the ledger is needed."""
+"""Time passes: loans enter their next bucket at local midnight, holds end."""
 
 from collections.abc import Sequence
 from dataclasses import replace

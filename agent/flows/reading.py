@@ -12,10 +12,13 @@ from agent.domain.event import Event, Reason, Rejected, parse_event
 
 # What may lie readable in the database. Anything else that a ledger sends may be about a person.
 _PUBLIC = frozenset(
-    "portfolio product currency principal installments instalments payment_id amount value_date"
-    " due_on reason flag until active id locale region timezone timezones borrower".split()
-)
-_PUBLIC_OF_PERSON = frozenset("id locale region timezone timezones".split())
+    (
+        "portfolio", "product", "currency", "principal", "installments", "instalments",
+        "payment_id", "amount", "value_date", "due_on", "reason", "flag", "until", "active", "id",
+        "locale", "region", "timezone", "timezones", "borrower",
+    )
+)  # fmt: skip
+_PUBLIC_OF_PERSON = frozenset(("id", "locale", "region", "timezone", "timezones"))
 LINE_MAX = 1_000_000
 
 

@@ -86,12 +86,12 @@ class Replay:
         self.played = Played()
         self.lanes: dict[int, Lane] = {}
         self._pool, self._keyring, self._history = pool, keyring, history
-        self._packs = packs(pack_names)
+        self.packs = packs(pack_names)
         self._desk = Desk(
             pool, keyring, "replay", schedule, lender=lender, packs=tuple(pack_names),
             at_event_time=True,
         )  # fmt: skip
-        self._ladder = ladder_of(schedule)
+        self.ladder = ladder_of(schedule)
         self._channels: dict[str, Channel] = {
             name: SandboxChannel(network, name, self.clock.now, self.clock.monotonic)
             for name in (SMS, PUSH)
@@ -120,7 +120,7 @@ class Replay:
     def _clock_times(self) -> Iterator[datetime]:
         """The ladder's clock times in every zone, day by day."""
         zones = _zones(self._history.reads)
-        clocks = sorted({stage.at for stage in self._ladder.stages})
+        clocks = sorted({stage.at for stage in self.ladder.stages})
         day: date = local_date(self._history.first, "UTC") - ONE_DAY
         while True:
             yield from sorted({instant(day, at, zone) for at in clocks for zone in zones})
@@ -143,7 +143,7 @@ class Replay:
         """Whether the ladder still has something to say about the youngest open loan."""
         if last_anchor is None:
             return False
-        longest = max(stage.offset_days for stage in self._ladder.stages)
+        longest = max(stage.offset_days for stage in self.ladder.stages)
         end = last_anchor + timedelta(days=longest) + SHIFT_MAX
         return local_date(upcoming, "UTC") <= end
 
@@ -207,7 +207,7 @@ class Replay:
             self._keyring,
             self.clock,
             portfolio,
-            self._packs,
+            self.packs,
             texts(),
             self._channels,
             # one at a time: the order of what happens at one instant is part of the result

@@ -54,15 +54,21 @@ async def _prepare_connection(conn: asyncpg.Connection) -> None:
     )
 
 
-async def open_pool(url: str, *, min_size: int = 1, max_size: int = 8) -> asyncpg.Pool:
-    """A pool whose jsonb columns are Python values both ways; raises `Unreachable`."""
+async def open_pool(
+    url: str, *, min_size: int = 1, max_size: int = 8, durable: bool = True
+) -> asyncpg.Pool:
+    """A pool whose jsonb columns are Python values both ways; raises `Unreachable`.
+
+    Without `durable` a commit does not wait for the disk: only for databases that are thrown away.
+    """
+    settings = _SETTINGS if durable else {**_SETTINGS, "synchronous_commit": "off"}
     try:
         return await asyncpg.create_pool(
             url,
             min_size=min_size,
             max_size=max_size,
             init=_prepare_connection,
-            server_settings=_SETTINGS,
+            server_settings=settings,
         )
     except _CANNOT_CONNECT as problem:
         raise _unreachable(url, problem) from problem

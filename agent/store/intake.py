@@ -1,6 +1,7 @@
 """What intake reads and writes, set-based: arrays go in, rows come out, nothing is done row by row."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Iterable, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -73,7 +74,7 @@ async def new_ids(conn: Connection, sequence: str, count: int) -> list[int]:
 
 
 async def load_loans(
-    conn: Connection, keys: Sequence[Key], reaching_back: Set[Key]
+    conn: Connection, keys: Sequence[Key], reaching_back: AbstractSet[Key]
 ) -> dict[Key, StoredLoan]:
     """Loans with all their facts; with the claims that stand where a fact reaches back in time."""
     if not keys:

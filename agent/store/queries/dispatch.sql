@@ -185,12 +185,6 @@ from unnest(:kinds::text[], :subjects::text[], :loans::bigint[], :borrowers::big
             :details::text[]) as w (kind, subject, loan_id, borrower_id, detail)
 on conflict do nothing;
 
--- name: end_contact
--- The ladder's last word: no automated contact after it.
-update loan l set contact_ended_at = :now, outcome_seq = w.seq
-from unnest(:ids::bigint[], :seqs::int[]) as w (id, seq)
-where l.portfolio_id = :portfolio and l.id = w.id;
-
 -- name: due_portfolios
 -- Lanes with work: portfolios that have a notice due.
 select p.id from portfolio p

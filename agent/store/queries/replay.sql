@@ -49,3 +49,11 @@ select (select min(n.next_at) from portfolio p
        (select min(look_at) from attempt where settled_at is null) as look,
        (select min(until_at) from hold where lifted_at is null and until_at is not null) as hold_end,
        (select min(next_bucket_at) from loan where next_bucket_at is not null) as bucket;
+
+-- name: portfolio_names
+-- What the portfolios are called.
+select id, name from portfolio where id > 0 order by id;
+
+-- name: replay_counts
+-- How many people a run was about.
+select count(*) as borrowers from borrower;

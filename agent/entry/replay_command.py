@@ -1,0 +1,288 @@
+"""`duly replay`: a lender's real history through the production code, on a virtual clock."""
+
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.entry.output import PROBLEMS, AsJson, Refused, run, show
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
+    from agent.domain.report import Report
+    from agent.flows.invariants import Finding
+    from agent.flows.replay import History
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("replay", help="Run a history through the production code, on a virtual clock.")(
+        replay
+    )
+
+
+def replay(
+    file: Annotated[Path, typer.Argument(help="Ledger events, one a line: .ndjson or .ndjson.gz.")],
+    schedule: Annotated[
+        str, typer.Option(help="A shipped schedule by name, or a .toml file.")
+    ] = "consumer-instalment",
+    packs: Annotated[str, typer.Option(help="Conduct packs, separated by commas.")] = "house",
+    until: Annotated[
+        str | None, typer.Option(help="Stop at this instant or local date instead of at the end.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the messages, decisions, outcomes and report.")
+    ] = None,
+    phones: Annotated[
+        Path | None, typer.Option(help="A sandbox script (.toml): how phones behave.")
+    ] = None,
+    lender: Annotated[str | None, typer.Option(help="Who messages say they are from.")] = None,
+    keep: Annotated[bool, typer.Option("--keep", help="Keep the database of this run.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Play a history, check the invariants, and write what would have gone out, when and why.
+
+    It works in a database of its own and ends when nothing more can become due. Exit code 1 when an
+    invariant is violated.
+    """
+    if out is not None:
+        out.mkdir(parents=True, exist_ok=True)
+    wish = _Wish(file, schedule, packs, until, out, phones, lender, keep)
+    report, findings, database = run(_replay(wish, quiet=as_json))
+    document = _document(report, findings, out, database)
+    show(document, as_json=as_json, pleasant=lambda console: _print(console, document))
+    if any(finding.violations for finding in findings):
+        raise typer.Exit(PROBLEMS)
+
+
+class _Wish:
+    """The command line, to be checked before anything is started."""
+
+    def __init__(
+        self,
+        file: Path,
+        schedule: str,
+        packs: str,
+        until: str | None,
+        out: Path | None,
+        phones: Path | None,
+        lender: str | None,
+        keep: bool,
+    ) -> None:
+        self.file = file
+        self.schedule = _schedule(schedule)
+        self.packs = tuple(name for part in packs.split(",") if (name := part.strip()))
+        self.until = _until(until)
+        self.out = out
+        self.phones = phones
+        self.lender = lender
+        self.keep = keep
+
+
+def _schedule(name: str) -> str:
+    from agent.flows.portfolios import BadSchedule, ladder_of
+    from schedules import ladder_names, ladder_text
+
+    path = Path(name)
+    if name in ladder_names():
+        source = ladder_text(name)
+    elif path.suffix == ".toml" and path.is_file():
+        source = path.read_text("utf-8")
+    else:
+        shipped = ", ".join(ladder_names())
+        raise Refused(f"no schedule {name}: name a shipped one ({shipped}) or a .toml file")
+    try:
+        ladder_of(source)
+    except (BadSchedule, ValueError) as problem:
+        raise Refused(f"{name}: {problem}") from None
+    return source
+
+
+def _until(text: str | None) -> datetime | None:
+    """An instant with its offset; a bare date or time is taken as UTC."""
+    from datetime import UTC
+
+    if text is None:
+        return None
+    try:
+        at = datetime.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"--until {text}: write 2017-06-30 or 2017-06-30T18:00:00+01:00") from None
+    return at if at.tzinfo else at.replace(tzinfo=UTC)
+
+
+async def _replay(wish: _Wish, *, quiet: bool) -> "tuple[Report, Sequence[Finding], str | None]":
+    from agent import config
+    from agent.adapters.embedded import open_database
+    from agent.clock import SystemClock, random_bytes
+    from agent.flows.rules import BadRules
+    from agent.flows.rules import packs as shipped_packs
+    from agent.store.scratch import scratch_database
+
+    settings = config.load()
+    try:
+        shipped_packs(wish.packs)
+    except BadRules as problem:
+        raise Refused(f"--packs: {problem}") from None
+    history = _history(wish.file)
+    stamp = SystemClock().now().strftime("%Y%m%d_%H%M%S")
+    name = f"duly_replay_{stamp}_{random_bytes(3).hex()}"
+    url = config.revealed(settings.database_url)
+    async with (
+        open_database(settings.data_dir, url) as server,
+        scratch_database(server, name, keep=wish.keep) as database_url,
+    ):
+        report, findings = await _play(wish, history, database_url, quiet=quiet)
+    return report, findings, name if wish.keep else None
+
+
+def _history(path: Path) -> "History":
+    from agent.flows.reading import read_lines
+    from agent.flows.replay import in_time
+
+    try:
+        history = in_time(*read_lines(enumerate(_lines(path), start=1)))
+    except OSError as problem:
+        raise Refused(f"{path}: {problem.strerror or problem}") from None
+    if not history.reads:
+        raise Refused(f"{path}: holds no ledger event; DESIGN §6.1 shows what one looks like")
+    return history
+
+
+def _lines(path: Path) -> list[bytes]:
+    import gzip
+
+    if path.suffix != ".gz":
+        return path.read_bytes().splitlines()
+    with gzip.open(path) as file:
+        return file.read().splitlines()
+
+
+async def _play(
+    wish: _Wish, history: "History", database_url: str, *, quiet: bool
+) -> "tuple[Report, Sequence[Finding]]":
+    import tempfile
+    from importlib.metadata import version
+
+    from agent.clock import random_bytes, seconds
+    from agent.flows.replay import Replay
+    from agent.flows.replay_report import Told, write_out
+    from agent.store import migrate
+    from agent.store.connect import open_pool
+    from agent.store.keyring import KEY_BYTES, Keyring
+
+    began = seconds()
+    pool = await open_pool(database_url, max_size=4, durable=wish.keep)
+    try:
+        async with pool.acquire() as conn:
+            await migrate.migrate(conn, history.first)
+        # a database that is kept is read with the installation's own key
+        keyring = _keyring() if wish.keep else Keyring(random_bytes(KEY_BYTES))
+        game = Replay(
+            pool, keyring, history, schedule=wish.schedule, pack_names=wish.packs,
+            network=_network(wish.phones), lender=wish.lender,
+        )  # fmt: skip
+        with _Bar(len(history.reads), quiet=quiet) as progress:
+            played = await game.run(wish.until, progress)
+        told = Told(
+            wish.file.name, version("duly"), history.first, len(history.reads),
+            game.packs, game.ladder, began,
+        )  # fmt: skip
+        if wish.out is not None:
+            return await write_out(pool, keyring, played, told, wish.out)
+        with tempfile.TemporaryDirectory() as folder:
+            return await write_out(pool, keyring, played, told, Path(folder))
+    finally:
+        await pool.close()
+
+
+def _keyring() -> Any:
+    from agent import config
+    from agent.store.keyring import Keyring
+
+    return Keyring(config.master_key(config.load()))
+
+
+def _network(script: Path | None) -> Any:
+    from channels.sandbox.network import SandboxNetwork
+    from channels.sandbox.script import read_script
+
+    if script is None:
+        return SandboxNetwork()
+    try:
+        return SandboxNetwork(read_script(script))
+    except (OSError, ValueError, KeyError, TypeError) as problem:
+        raise Refused(f"--phones {script}: {problem}") from None
+
+
+class _Bar:
+    """Shows how far the history has come, on a terminal; silent elsewhere."""
+
+    def __init__(self, total: int, *, quiet: bool) -> None:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+        self._progress = Progress(
+            TextColumn("{task.fields[day]}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("events"),
+            console=Console(stderr=True),
+            transient=True,
+            disable=quiet,
+        )
+        self._task = self._progress.add_task("replay", total=total, day="…")
+
+    def __enter__(self) -> Any:
+        self._progress.start()
+        return self
+
+    def __call__(self, done: int, at: datetime) -> None:
+        self._progress.update(self._task, completed=done, day=at.date().isoformat())
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+
+def _document(
+    report: "Report", findings: "Sequence[Finding]", out: Path | None, database: str | None
+) -> dict[str, Any]:
+    from agent.domain.report import report_json
+
+    return {
+        "out": str(out) if out else None,
+        "database": database,
+        **report_json(report),
+        "violated": [finding.id for finding in findings if finding.violations],
+        "examples": {f.id: list(f.examples) for f in findings if f.violations},
+    }
+
+
+def _print(console: "Console", document: dict[str, Any]) -> None:
+    run_, head, speed = document["run"], document["headline"], document["speed"]
+    console.print(
+        f"[bold]{run_['file']}[/bold]: {run_['events_applied']:,} of {run_['events']:,} events,"
+        f" {run_['loans']:,} loans of {run_['borrowers']:,} people,"
+        f" {run_['from'][:10]} to {run_['until'][:10]}"
+    )
+    console.print(
+        f"{head['messages']:,} messages; {head['notices_decided']:,} notices decided,"
+        f" {head['notices_cancelled']:,} cancelled with a reason; {head['payoffs']:,} payoffs,"
+        f" {head['charge_offs']:,} charge-offs recommended"
+    )
+    for line in document["invariants"]:
+        if line["violations"]:
+            examples = "; ".join(document["examples"].get(line["id"], ()))
+            console.print(f"[red]violated[/red] {line['id']} {line['title']}: {examples}")
+    held = sum(1 for line in document["invariants"] if not line["violations"])
+    console.print(f"{held} of {len(document['invariants'])} invariants hold")
+    phases = ", ".join(f"{one['phase']} {one['seconds']:.1f}" for one in speed["phases"])
+    console.print(f"{speed['wall_seconds']:.1f} s ({phases})")
+    if document["out"]:
+        console.print(f"Written to {document['out']}: open report.html in a browser")
+    if document["database"]:
+        console.print(f"Kept: duly invariants --database {document['database']}")
