@@ -112,6 +112,12 @@ async def test_the_list_trails_and_push_has_none() -> None:
     assert not (await channel_of(network, name="push").listing("device", AT)).complete
 
 
+async def test_a_network_does_not_speak_for_the_time_before_it_began() -> None:
+    network = SandboxNetwork(began=AT)
+    assert network.listing("sms", "+1", AT, LATER).complete
+    assert not network.listing("sms", "+1", AT - timedelta(seconds=1), LATER).complete
+
+
 async def test_the_same_seed_makes_the_same_run_whatever_the_tokens() -> None:
     script = Script((Rule(Act.REFUSE, share=0.3), Rule(Act.DROP, share=0.3)))
 

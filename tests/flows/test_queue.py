@@ -208,6 +208,26 @@ async def test_a_lane_runs_in_one_task_and_looks_again_when_rung_meanwhile() -> 
     assert log == [1, 2, 1]
 
 
+async def test_only_so_many_lanes_run_together_and_all_get_their_turn() -> None:
+    running, most, gate = set(), [], asyncio.Event()
+
+    async def run(lane: int, stop: Stop) -> None:  # noqa: ARG001
+        running.add(lane)
+        most.append(len(running))
+        await gate.wait()
+        running.discard(lane)
+
+    lanes = Lanes(run, at_once=2)
+    for lane in range(6):
+        lanes.wake(lane)
+    await asyncio.wait(lanes.busy, timeout=0.05)
+    assert running == {0, 1}
+    gate.set()
+    await asyncio.wait(lanes.busy)
+    assert len(most) == 6
+    assert max(most) == 2
+
+
 async def test_one_broken_lane_stops_no_other() -> None:
     looked = Looked()
 
