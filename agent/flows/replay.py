@@ -62,6 +62,20 @@ class Played:
 Progress = Callable[[int, datetime], None]
 
 
+async def _nothing(_at: datetime) -> None:
+    return
+
+
+@dataclass(frozen=True, slots=True)
+class Hooks:
+    """What somebody who looks on does on the way to an instant, and once it is over."""
+
+    before: Callable[[datetime], Awaitable[None]] = _nothing
+    after: Callable[[datetime], Awaitable[None]] = _nothing
+    # stop at each event, too, instead of taking it in at the next instant of the ladder
+    every_event: bool = False
+
+
 def in_time(reads: Sequence[Read], unreads: Sequence[Unread]) -> History:
     """A history whose events stand in order of time; those of one instant stay as they were."""
     return History(tuple(sorted(reads, key=lambda read: read.event.at)), tuple(unreads))
@@ -80,7 +94,9 @@ class Replay:
         pack_names: Sequence[str],
         network: SandboxNetwork,
         lender: str | None = None,
+        hooks: Hooks = Hooks(),
     ) -> None:
+        self._hooks = hooks
         self.clock = VirtualClock(history.first)
         self.network = network
         self.played = Played()
@@ -111,9 +127,11 @@ class Replay:
             at = await self._next(upcoming)
             if at is None or (until is not None and at > until):
                 break
+            await self._hooks.before(at)
             self.clock.advance_to(at)
             await self._step(at)
             progress(self._taken_to, at)
+            await self._hooks.after(at)
         await self._end(until)
         return self.played
 
@@ -136,8 +154,17 @@ class Replay:
                 if not self._can_come(last, upcoming):
                     return None
         # a bucket is told with the midnight at which it began, whenever that is noticed
-        told = (row["due"], row["look"], row["hold_end"], self.network.next_receipt_at(), upcoming)
+        told = (
+            row["due"], row["look"], row["hold_end"], self.network.next_receipt_at(), upcoming,
+            self._next_event(),
+        )  # fmt: skip
         return max(min(at for at in told if at is not None), self.clock.now())
+
+    def _next_event(self) -> datetime | None:
+        reads = self._history.reads
+        if not self._hooks.every_event or self._taken_to == len(reads):
+            return None
+        return reads[self._taken_to].event.at
 
     def _can_come(self, last_anchor: date | None, upcoming: datetime) -> bool:
         """Whether the ladder still has something to say about the youngest open loan."""
