@@ -107,15 +107,15 @@ async def _day(pool: "asyncpg.Pool[asyncpg.Record]", home: Portfolio) -> dict[st
     first = perf_counter() - begun
     begun = perf_counter()
     again = await plan(pool, home, NOW, horizon=DAY)
-    marked = perf_counter() - begun
-    # looking at everybody anew reaches back over what might still go out: plan that before timing it
-    await plan(pool, home, NOW, horizon=DAY, anew=True)
+    ticked = perf_counter() - begun
+    # as if nobody had planned this day: every loan is looked at, every notice is there already
+    await pool.execute(_MARK, home.id, NOW - timedelta(seconds=1))
     begun = perf_counter()
-    again += await plan(pool, home, NOW, horizon=DAY, anew=True)
-    anew = perf_counter() - begun
+    again += await plan(pool, home, NOW, horizon=DAY)
+    whole = perf_counter() - begun
     if again:
         raise RuntimeError(f"planning the same day again made {again} notices")
-    return {"made": made, "day_s": first, "bare_s": bare, "again_s": marked, "anew_s": anew}
+    return {"made": made, "day_s": first, "bare_s": bare, "again_s": whole, "tick_s": ticked}
 
 
 async def _bare(pool: "asyncpg.Pool[asyncpg.Record]") -> float:
@@ -128,10 +128,11 @@ async def _bare(pool: "asyncpg.Pool[asyncpg.Record]") -> float:
 async def _idle(
     pool: "asyncpg.Pool[asyncpg.Record]", home: Portfolio, number: int
 ) -> dict[str, float]:
-    """Half a year later: every stage of every loan has passed. First a new day, then a minute later."""
-    now = NOW + timedelta(days=180 + number)
+    """Half a year later: every stage of every loan has passed. A new day and a half, and a minute later."""
+    now = NOW + timedelta(days=180 + 2 * number)
+    await pool.execute(_MARK, home.id, now)
     begun = perf_counter()
-    made = await plan(pool, home, now, anew=True)
+    made = await plan(pool, home, now)
     new_day = perf_counter() - begun
     begun = perf_counter()
     made += await plan(pool, home, now + timedelta(minutes=1))
@@ -151,17 +152,17 @@ def _shown(
         Shown("B1", also["day_s"] / also["bare_s"], f"{size} ÷ {bare}", days, also),
         Shown(
             "B2",
-            also["anew_s"] / also["bare_s"],
-            "with every loan looked at again (anew), over 48 hours more; as the tick does it "
-            f"(loans changed since): {also['again_s'] / also['bare_s']:.4f}",
+            also["again_s"] / also["bare_s"],
+            "every loan looked at again, nothing made; as the next tick does it (only loans changed"
+            f" since): {also['tick_s'] / also['bare_s']:.4f}",
             days,
             also,
         ),
         Shown(
             "B3",
             middle(idle, "new_day_ms"),
-            f"{loans:,} loans, 36 hours and all that could still go out looked at; "
-            f"the tick a minute later: {middle(idle, 'tick_ms'):.2f} ms",
+            f"{loans:,} loans, a day and a half not planned before; the tick a minute later: "
+            f"{middle(idle, 'tick_ms'):.2f} ms",
             idle,
             middles(idle),
         ),

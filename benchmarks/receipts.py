@@ -63,7 +63,13 @@ async def _send(shop: Shop, url: str) -> None:
     try:
         home = await village.portfolio(pool, shop.clock.now())
         lane = Lane(
-            pool, shop.keyring, shop.clock, home, packs(home.packs), texts(), {SMS: Yes(), PUSH: Yes()}
+            pool,
+            shop.keyring,
+            shop.clock,
+            home,
+            packs(home.packs),
+            texts(),
+            {SMS: Yes(), PUSH: Yes()},
         )
         await run_lane(lane)
     finally:
@@ -75,7 +81,9 @@ async def _apply(shop: Shop, url: str) -> dict[str, float]:
     try:
         now = shop.clock.now()
         home = await village.portfolio(pool, now)
-        rows = await pool.fetch("select channel, provider_id, token from attempt order by provider_id")
+        rows = await pool.fetch(
+            "select channel, provider_id, token from attempt order by provider_id"
+        )
         receipts = [Receipt(c, p, Status.DELIVERED, token, None, now) for c, p, token in rows]
         postgres, cpu, begun = cpu_seconds(shop.postgres_pid), process_time(), perf_counter()
         applied = await apply_receipts(pool, home, receipts, now)

@@ -47,4 +47,6 @@ async def _replay(shop: Shop, short: tuple[str, ...]) -> tuple[float, dict[str, 
 
 
 def _numbers(document: dict[str, object]) -> dict[str, float]:
-    return {k: float(v) for k, v in document.items() if isinstance(v, int | float) and v is not True}
+    return {
+        k: float(v) for k, v in document.items() if isinstance(v, int | float) and v is not True
+    }

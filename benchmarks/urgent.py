@@ -65,7 +65,9 @@ async def measure(shop: Shop, _wanted: set[str]) -> list[Shown]:
 async def _both(
     shop: Shop, conn: asyncpg.Connection, bell: Doorbell, phone: Process, samples: int
 ) -> dict[str, float]:
-    borrowers = iter(await conn.fetch("select borrower_id, portfolio_id from notice order by loan_id"))
+    borrowers = iter(
+        await conn.fetch("select borrower_id, portfolio_id from notice order by loan_id")
+    )
 
     async def notify(borrower: int, lane: int) -> float:
         async with conn.transaction():
@@ -88,8 +90,7 @@ async def _both(
             borrower, lane = next(borrowers)
             committed = await send(borrower, lane)
             took.append(await _arrival(phone) - committed)
-            # a ring of the same second would be the same job; and light load means a pause
-            await asyncio.sleep(_PAUSE if name == "notify" else 1.0 - shop.clock.now().microsecond / 1e6)
+            await asyncio.sleep(_PAUSE)
         figures |= _figures(name, took[_WARM:])
     return figures
 

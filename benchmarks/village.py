@@ -88,7 +88,9 @@ async def settle(url: str, keyring: Keyring, people: int, now: datetime, push_ev
     try:
         desk = Desk(pool, keyring, "bench", ladder_text("consumer-instalment"))
         taken = await take(desk, lines, morning.astimezone(UTC))
-        await plan(pool, await portfolio(pool, now), morning.astimezone(UTC))
+        await plan(
+            pool, await portfolio(pool, now), morning.astimezone(UTC), horizon=timedelta(hours=24)
+        )
         due = await pool.fetchval("select count(*) from notice where next_at <= $1", now)
     finally:
         await pool.close()
