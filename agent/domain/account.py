@@ -132,6 +132,15 @@ def crossed(loan: Loan, until: datetime, buckets: tuple[int, ...]) -> Applied:
     return Applied(_schedule_crossing(loan, buckets), tuple(told), ())
 
 
+def move_zone(loan: Loan, zone: str, at: datetime, buckets: tuple[int, ...]) -> Applied:
+    """The person moved: days count in the new zone from now on; what the old zone began was told."""
+    passed = crossed(loan, at, buckets)
+    assert passed.loan is not None
+    facts = replace(passed.loan.facts, zone=zone)
+    there = replace(passed.loan, facts=facts, anchor_since=at)
+    return Applied(_schedule_crossing(there, buckets), passed.outcomes, ())
+
+
 def told(loan: Loan, outcome: Outcome) -> tuple[Loan, Numbered]:
     """Number one outcome that the ladder itself produced."""
     numbered: list[Numbered] = []

@@ -186,8 +186,12 @@ def _holds(claim: Claim, facts: LoanFacts, account: Account) -> bool:
             expected = CURRENT if claim.type is OutcomeType.CURED else claim.bucket
             if then.status is Status.CLOSED and not is_paid_off(facts, then):
                 return True
-            at = claim.occurred_at
-            return current_bucket(facts, then, account.buckets, CURRENT, at) == expected
+            # midnight told of a bucket before the payment of that very instant took it back
+            sides = (then, position(facts, claim.occurred_at, before=True))
+            return any(
+                current_bucket(facts, side, account.buckets, CURRENT, claim.occurred_at) == expected
+                for side in sides
+            )
         case OutcomeType.RETRACTED:
             return True
 

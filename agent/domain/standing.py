@@ -75,9 +75,9 @@ def in_order(instalments: Iterable[Instalment]) -> tuple[Instalment, ...]:
     )
 
 
-def position(facts: LoanFacts, at: datetime | None = None) -> Position:
-    """Derive the columns from all facts, or from those value-dated up to `at`."""
-    paid = sum(payment.amount_minor for payment in _standing_payments(facts, at))
+def position(facts: LoanFacts, at: datetime | None = None, *, before: bool = False) -> Position:
+    """Derive the columns from all facts, or from those value-dated up to `at` (`before`: not at it)."""
+    paid = sum(payment.amount_minor for payment in _standing_payments(facts, at, before=before))
     total = sum(part.amount_minor for part in facts.instalments)
     anchor = _oldest_unpaid(facts.instalments, paid)
     status = Status.PAID if anchor is None else Status.OPEN
@@ -86,9 +86,12 @@ def position(facts: LoanFacts, at: datetime | None = None) -> Position:
     return Position(status, anchor, total - paid, paid)
 
 
-def _standing_payments(facts: LoanFacts, at: datetime | None) -> Iterator[Payment]:
+def _standing_payments(
+    facts: LoanFacts, at: datetime | None, *, before: bool = False
+) -> Iterator[Payment]:
     for payment in facts.payments:
-        if payment.reversed_at is None and (at is None or payment.paid_at <= at):
+        late = at is not None and (payment.paid_at > at or (before and payment.paid_at == at))
+        if payment.reversed_at is None and not late:
             yield payment
 
 

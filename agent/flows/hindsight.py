@@ -12,11 +12,20 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
-from agent.domain.account import Applied, Loan, Numbered, apply, crossed, reaches_back, told
+from agent.domain.account import (
+    Applied,
+    Loan,
+    Numbered,
+    apply,
+    crossed,
+    move_zone,
+    reaches_back,
+    told,
+)
 from agent.domain.calendar import local_date
 from agent.domain.event import Event, Reason, Rejected, parse_event
 from agent.domain.ladder import Action, Ladder, Stage
-from agent.domain.outcome import Account, Outcome, OutcomeType, charge_off, next_crossing
+from agent.domain.outcome import Account, Outcome, OutcomeType, charge_off
 from agent.domain.standing import Status, amount_due
 from agent.store.invariants import History
 
@@ -162,12 +171,8 @@ class _Course:
         if loan is None or loan.now.status is not Status.OPEN or zone == loan.facts.zone:
             return
         self._act_before(at)
-        passed = crossed(_known(self.loan), at, self.buckets(at))
-        moved = _known(passed.loan)
-        facts = replace(moved.facts, zone=zone)
-        next_at = next_crossing(moved.now, moved.bucket, self.buckets(at), zone)
-        moved = replace(moved, facts=facts, next_bucket_at=next_at, anchor_since=at)
-        self._note(moved, passed.outcomes, at)
+        moved = move_zone(loan, zone, at, self.buckets(at))
+        self._note(moved.loan, moved.outcomes, at)
 
 
 def _last_word(schedule: Schedule, row: Any) -> Stage | None:

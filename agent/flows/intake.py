@@ -13,9 +13,15 @@ import orjson
 
 from agent.domain.event import Event, Opened, Reason, Rejected
 from agent.flows.intake_loans import apply_loans
-from agent.flows.intake_people import People, hold_new_loans, store_flags, store_people
+from agent.flows.intake_people import (
+    People,
+    hold_new_loans,
+    lock_people,
+    store_flags,
+    store_people,
+)
 from agent.flows.portfolios import Founding, ensure_portfolios
-from agent.flows.reading import Read, Unread, read_lines
+from agent.flows.reading import Read, Unread, read_lines, whole
 from agent.flows.routing import (
     PARKED,
     Item,
@@ -24,6 +30,7 @@ from agent.flows.routing import (
     in_order,
     person_ref,
     place,
+    refuse_reopenings,
     wake_parked,
 )
 from agent.store.intake import EventRow, insert_events
@@ -31,7 +38,8 @@ from agent.store.keyring import Keyring, event_place, line_place, seal
 from agent.store.sql import Connection, execute, fetch_value
 
 BATCH = 2_000
-TRIES = 3
+# two imports of one file meet again and again; each time one of them gets further
+TRIES = 10
 _AGAIN = (
     asyncpg.UniqueViolationError,
     asyncpg.DeadlockDetectedError,
@@ -158,17 +166,22 @@ async def _store(
         portfolio_id, refused = place(read.event, places, ids, desk.default_portfolio)
         known_at = read.event.at if desk.at_event_time else now
         items.append(Item(read.event, known_at, portfolio_id, read, refused=refused))
-    fresh, taken.duplicates, reused = await drop_known(conn, items)
-    if reused:
-        await _keep_lines(conn, desk, [_reused(item) for item in reused], now, taken)
-    if not fresh:
-        return
-    work = in_order([*fresh, *await wake_parked(conn, fresh, list(portfolios))])
-    people = await store_people(conn, desk.keyring, portfolios, places, work, now)
-    taken.outcomes = await apply_loans(conn, portfolios, places, people, work)
-    await hold_new_loans(conn, people, work, now)
-    await store_flags(conn, people, work, places, now)
-    await _record(conn, desk, people, work, taken)
+    found = await drop_known(conn, items)
+    taken.duplicates = found.duplicates
+    if found.reused:
+        await _keep_lines(conn, desk, [_reused(item) for item in found.reused], now, taken)
+    woken: list[Item] = []
+    if found.fresh:
+        people = await lock_people(conn, desk.keyring, places)
+        woken = await wake_parked(conn, desk.keyring, found.fresh, places, ids)
+        work = in_order([*found.fresh, *woken])
+        refuse_reopenings(work, places)
+        await store_people(conn, desk.keyring, portfolios, people, work, now)
+        taken.outcomes = await apply_loans(conn, portfolios, places, people, work)
+        await hold_new_loans(conn, people, work, now)
+        await store_flags(conn, people, work, places, now)
+        await _record(conn, desk, people, work, taken)
+    _count_again(found.still_refused, woken, taken)
 
 
 def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
@@ -190,7 +203,10 @@ def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
 def _reused(item: Item) -> Unread:
     """An id that came again with another content: kept apart, the first one stands."""
     assert item.read is not None
-    body = orjson.dumps({"id": item.event.id, "type": item.event.type, "data": item.read.public})
+    hidden = orjson.loads(item.read.personal) if item.read.personal else {}
+    event = {"id": item.event.id, "type": item.event.type, "time": item.event.at.isoformat()}
+    event["subject"] = item.event.subject
+    body = orjson.dumps({**event, "data": whole(item.read.public, hidden)})
     return Unread(Reason.ID_REUSED, "id", item.line, item.read.sha256, body)
 
 
@@ -221,6 +237,16 @@ def _count(item: Item, taken: Taken) -> None:
         taken.unparked += item.read is None
     elif item.read is not None:
         taken.refuse(item.line, item.refused, item.event.id)
+
+
+def _count_again(still: Sequence[Item], woken: Sequence[Item], taken: Taken) -> None:
+    """An event that was refused before is still refused, unless this batch brought what it waited for."""
+    applied = {(item.event.source, item.event.id) for item in woken if item.refused is None}
+    for item in still:
+        if (item.event.source, item.event.id) in applied:
+            taken.duplicates += 1
+        elif item.refused is not None:
+            taken.refuse(item.line, item.refused, item.event.id)
 
 
 def _row(desk: Desk, people: People, item: Item, read: Read, step: int, position: int) -> EventRow:

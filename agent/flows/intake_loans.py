@@ -5,9 +5,9 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from agent.domain.account import Applied, Loan, Numbered, apply, reaches_back
-from agent.domain.event import Event, Flagged, Opened, Posted, Reversed, Updated
-from agent.domain.standing import Instalment, Payment
+from agent.domain.account import Applied, Loan, Numbered, apply, move_zone, reaches_back
+from agent.domain.event import Flagged, Opened, Updated
+from agent.domain.standing import Payment, Status
 from agent.flows.intake_people import People
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import PARKED, Item, Places
@@ -55,6 +55,7 @@ async def apply_loans(
     for (pid, ref), work in works.items():
         work.before = stored.get((pid, ref))
         work.loan = work.before.loan if work.before else None
+        _move(work, people, portfolios[pid].ladder.buckets)
         _apply_all(work, portfolios[pid].ladder.buckets, portfolios[pid].zone)
     changed = [work for work in works.values() if work.loan is not None]
     await _write(conn, people, changed)
@@ -77,7 +78,7 @@ async def _load(
     conn: Connection, places: Places, people: People, works: dict[Ref, _Work]
 ) -> dict[Ref, StoredLoan]:
     keys = {(ref[0], found[0]): ref for ref in works if (found := places.loan_keys.get(ref))}
-    moved = [p for p in people.by_id.values() if p.moved and not p.is_new]
+    moved = [p for p in people.by_id.values() if p.moved_at is not None and not p.is_new]
     if moved:
         rows = await fetch(
             conn,
@@ -92,6 +93,19 @@ async def _load(
     back = {key for key, ref in keys.items() if any(_reaches_back(i) for i in works[ref].items)}
     loans = await load_loans(conn, list(keys), back)
     return {keys[key]: loan for key, loan in loans.items()}
+
+
+def _move(work: _Work, people: People, buckets: tuple[int, ...]) -> None:
+    """An open loan of a person who moved counts its days in the new zone from then on."""
+    if work.before is None or work.loan is None or work.loan.now.status is not Status.OPEN:
+        return
+    owner = people.by_id[work.portfolio_id, work.before.borrower_id]
+    zone = owner.zones[0]
+    if owner.moved_at is None or zone == work.loan.facts.zone:
+        return
+    moved = move_zone(work.loan, zone, owner.moved_at, buckets)
+    work.loan = moved.loan
+    work.told += moved.outcomes
 
 
 def _reaches_back(item: Item) -> bool:

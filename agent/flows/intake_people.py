@@ -1,13 +1,14 @@
 """People and their addresses: stored encrypted, found by a keyed blind index."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from operator import attrgetter
 from typing import Any
 
 import orjson
 
-from agent.domain.event import Contact, Event, Flagged, Opened, Person, Updated
+from agent.domain.event import Contact, Flagged, Opened, Person, Reason, Rejected, Updated
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import Item, Places
 from agent.store.intake import insert_people, insert_points, new_ids
@@ -22,7 +23,18 @@ from agent.store.keyring import (
 from agent.store.sql import Connection, execute, fetch
 
 Key = tuple[int, int]
+Address = tuple[str, bytes]
+_NEVER = float("-inf")
 CHANNELS = frozenset({"sms", "push"})
+
+
+@dataclass(slots=True)
+class _Point:
+    """An address of a person as it stands in the batch."""
+
+    id: int
+    status: str
+    told_at: datetime
 
 
 @dataclass(slots=True)
@@ -40,8 +52,11 @@ class PersonWork:
     name: str | None = None
     is_new: bool = True
     changed: bool = False
-    moved: bool = False
-    points: dict[tuple[str, bytes], tuple[int, str]] = field(default_factory=dict)
+    heard: bool = False
+    moved_at: datetime | None = None
+    # epoch seconds of the newest word on each field, and on the list of addresses as a whole
+    told: dict[str, float] = field(default_factory=dict)
+    points: dict[Address, _Point] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -60,19 +75,18 @@ class People:
 class _Changes:
     points: list[tuple[Any, ...]] = field(default_factory=list)
     numbers: dict[tuple[int, str, bytes], None] = field(default_factory=dict)
-    statuses: list[tuple[int, int, str]] = field(default_factory=list)
+    known: dict[tuple[int, int], _Point] = field(default_factory=dict)
 
 
 async def store_people(
     conn: Connection,
     keyring: Keyring,
     portfolios: dict[int, Portfolio],
-    places: Places,
+    people: People,
     items: Sequence[Item],
     now: datetime,
-) -> People:
-    """Lock everybody this batch touches, in one order, and store what it says of them."""
-    people = await _locked(conn, keyring, places)
+) -> None:
+    """Store what a batch says of people, by the time of each word: an older one that comes late is old."""
     told = [
         (item, item.event.fact)
         for item in items
@@ -80,19 +94,20 @@ async def store_people(
     ]
     await _welcome(conn, keyring, portfolios, people, [(i, f.person) for i, f in told])
     await _load_points(conn, people, {(i.portfolio_id, f.person.ref) for i, f in told})
+    told.sort(key=lambda one: one[0].event.at)
     changes = _Changes()
     ids = iter(
         await new_ids(conn, "contact_point_seq", sum(len(f.person.contacts) for _, f in told))
     )
     for item, fact in told:
         person = people.by_ref[item.portfolio_id, fact.person.ref]
-        _learn(person, fact.person)
-        _learn_contacts(person, fact, keyring, ids, changes)
+        _learn(person, fact.person, item)
+        _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
     await _write(conn, people, changes, now)
-    return people
 
 
-async def _locked(conn: Connection, keyring: Keyring, places: Places) -> People:
+async def lock_people(conn: Connection, keyring: Keyring, places: Places) -> People:
+    """Lock everybody this batch touches, in one order; whoever parks or brings events waits here."""
     wanted = {(pid, known) for (pid, _), known in places.person_keys.items()}
     wanted |= {(pid, owner) for (pid, _), (_, owner) in places.loan_keys.items()}
     people = People()
@@ -112,7 +127,7 @@ def _stored(row: Any, keyring: Keyring) -> PersonWork:
         name = orjson.loads(unseal(key, row["personal"], place)).get("name")
     return PersonWork(
         row["portfolio_id"], row["id"], row["ref"], row["locale"], row["region"],
-        tuple(row["zones"]), key, row["rev"], name, is_new=False,
+        tuple(row["zones"]), key, row["rev"], name, is_new=False, told=row["told"],
     )  # fmt: skip
 
 
@@ -149,63 +164,89 @@ async def _load_points(conn: Connection, people: People, refs: set[tuple[int, st
     )
     for row in rows:
         person = people.by_id[row["portfolio_id"], row["borrower_id"]]
-        person.points[row["channel"], bytes(row["address_key"])] = (row["id"], row["status"])
+        point = _Point(row["id"], row["status"], row["told_at"])
+        person.points[row["channel"], bytes(row["address_key"])] = point
 
 
-def _learn(person: PersonWork, told: Person) -> None:
+def _learn(person: PersonWork, told: Person, item: Item) -> None:
     """The newest word wins; what an event leaves out stays as it was."""
-    before = (person.locale, person.region, person.zones, person.name)
-    person.locale = told.locale or person.locale
-    person.region = told.region or person.region
-    person.name = told.name or person.name
-    if told.zones and told.zones != person.zones:
-        person.zones, person.moved = told.zones, True
-    person.changed |= before != (person.locale, person.region, person.zones, person.name)
+    at = item.event.at.timestamp()
+    person.heard = True
+    for name in ("locale", "region", "name", "zones"):
+        said = getattr(told, name)
+        if not said or at < person.told.get(name, _NEVER):
+            continue
+        person.told[name] = at
+        if said == getattr(person, name):
+            continue
+        setattr(person, name, said)
+        person.changed = True
+        if name == "zones":
+            person.moved_at = item.known_at
 
 
 def _learn_contacts(
     person: PersonWork,
     fact: Opened | Updated,
+    at: datetime,
     keyring: Keyring,
-    ids: Iterable[int],
+    ids: Iterator[int],
     changes: _Changes,
 ) -> None:
+    """A loan adds addresses; an update that lists addresses withdraws the others named before it."""
+    if at.timestamp() < person.told.get("contacts", _NEVER):
+        return
     named = set()
     for contact in fact.person.contacts:
         if contact.channel not in CHANNELS:
             continue
-        at = (contact.channel, keyring.blind(contact.channel, contact.address))
-        named.add(at)
-        known = person.points.get(at)
-        if known is None:
-            identity = next(iter(ids))
-            changes.points.append(_point(person, identity, contact, at[1]))
-            changes.numbers[person.portfolio_id, *at] = None
-            person.points[at] = (identity, "active")
-        elif known[1] == "withdrawn":
-            _set_status(person, at, "active", changes)
+        where = (contact.channel, keyring.blind(contact.channel, contact.address))
+        named.add(where)
+        _name(person, where, contact, at, next(ids), changes)
     if isinstance(fact, Updated) and fact.person.contacts:
-        for at, (_, status) in list(person.points.items()):
-            if at not in named and status == "active":
-                _set_status(person, at, "withdrawn", changes)
+        person.told["contacts"] = at.timestamp()
+        for where, point in person.points.items():
+            if where not in named and point.status == "active" and point.told_at <= at:
+                _change(person, where, changes, status="withdrawn")
 
 
-def _set_status(person: PersonWork, at: tuple[str, bytes], status: str, changes: _Changes) -> None:
-    identity = person.points[at][0]
-    person.points[at] = (identity, status)
-    changes.numbers[person.portfolio_id, *at] = None
-    changes.statuses.append((person.portfolio_id, identity, status))
+def _name(
+    person: PersonWork,
+    where: Address,
+    contact: Contact,
+    at: datetime,
+    fresh_id: int,
+    changes: _Changes,
+) -> None:
+    point = person.points.get(where)
+    if point is None:
+        changes.points.append(_point(person, fresh_id, contact, where[1], at))
+        changes.numbers[person.portfolio_id, *where] = None
+        person.points[where] = _Point(fresh_id, "active", at)
+        return
+    if point.told_at < at:
+        point.told_at = at
+        changes.known[person.portfolio_id, point.id] = point
+    if point.status == "withdrawn":
+        _change(person, where, changes, status="active")
+
+
+def _change(person: PersonWork, where: Address, changes: _Changes, *, status: str) -> None:
+    point = person.points[where]
+    point.status = status
+    changes.numbers[person.portfolio_id, *where] = None
+    changes.known[person.portfolio_id, point.id] = point
 
 
 def _point(
-    person: PersonWork, identity: int, contact: Contact, address_key: bytes
+    person: PersonWork, identity: int, contact: Contact, address_key: bytes, at: datetime
 ) -> tuple[Any, ...]:
     assert person.key is not None
     place = contact_place(person.portfolio_id, identity)
     sealed = seal(person.key, contact.address.encode(), place)
     return (
         person.portfolio_id, identity, person.id, contact.channel, contact.provider, sealed,
-        address_key, "active", contact.consent_source, contact.consent_at,
+        address_key, "active", contact.consent_source, contact.consent_at, at,
     )  # fmt: skip
 
 
@@ -223,13 +264,23 @@ async def _write(conn: Connection, people: People, changes: _Changes, now: datet
         [
             (
                 p.portfolio_id, p.id, p.ref, p.locale, p.region, list(p.zones),
-                p.key.wrapped if p.key else None, _personal(p), now,
+                p.key.wrapped if p.key else None, _personal(p), p.told, now,
             )
-            for p in everyone
+            # in one order, so that two transactions with the same new people cannot lock each other
+            for p in sorted(everyone, key=attrgetter("portfolio_id", "ref"))
             if p.is_new
         ],
     )  # fmt: skip
     await _update(conn, [p for p in everyone if p.changed and not p.is_new], now)
+    heard = [p for p in everyone if p.heard and not p.changed and not p.is_new]
+    if heard:
+        await execute(
+            conn,
+            "tell_people",
+            portfolios=[p.portfolio_id for p in heard],
+            ids=[p.id for p in heard],
+            tolds=[p.told for p in heard],
+        )
     if changes.numbers:
         await execute(
             conn,
@@ -239,14 +290,14 @@ async def _write(conn: Connection, people: People, changes: _Changes, now: datet
             keys=[n[2] for n in changes.numbers],
         )
     await insert_points(conn, changes.points)
-    if changes.statuses:
-        final = {(pid, identity): status for pid, identity, status in changes.statuses}
+    if changes.known:
         await execute(
             conn,
-            "set_point_status",
-            portfolios=[k[0] for k in final],
-            ids=[k[1] for k in final],
-            statuses=list(final.values()),
+            "set_points",
+            portfolios=[key[0] for key in changes.known],
+            ids=[key[1] for key in changes.known],
+            statuses=[point.status for point in changes.known.values()],
+            tolds=[point.told_at for point in changes.known.values()],
         )
 
 
@@ -263,13 +314,12 @@ async def _update(conn: Connection, changed: Sequence[PersonWork], now: datetime
         zones=[",".join(p.zones) for p in changed],
         personals=[_personal(p) for p in changed],
         keys=[p.key.wrapped if p.key else None for p in changed],
+        tolds=[p.told for p in changed],
         ats=[now for _ in changed],
     )
-    moved = [p for p in changed if p.moved]
+    moved = [p for p in changed if p.moved_at is not None]
     if moved:
         keys = {"portfolios": [p.portfolio_id for p in moved], "ids": [p.id for p in moved]}
-        zones = [p.zones[0] for p in moved]
-        await execute(conn, "move_zone", **keys, zones=zones, ats=[now for _ in moved])
         await execute(conn, "forget_plans", **keys)
 
 
@@ -278,10 +328,19 @@ async def store_flags(
 ) -> None:
     """A flag of the ledger holds all automated contact with the person until it ends."""
     holds = []
+    owners = {
+        (item.portfolio_id, item.event.subject): item.event.fact.person.ref
+        for item in items
+        if isinstance(item.event.fact, Opened) and item.refused is None
+    }
     for item in items:
         fact = item.event.fact
         if isinstance(fact, Flagged) and item.refused is None:
-            holds.append((_flagged(people, item.event, fact, item.portfolio_id, places), fact))
+            person = _flagged(people, item, fact, owners, places)
+            if person is None:
+                item.refused = Rejected(Reason.UNKNOWN_BORROWER, "subject")
+            else:
+                holds.append((person, fact))
     if not holds:
         return
     await execute(
@@ -325,9 +384,17 @@ async def derive_held_until(conn: Connection, people: Sequence[PersonWork], now:
 
 
 def _flagged(
-    people: People, event: Event, fact: Flagged, portfolio_id: int, places: Places
-) -> PersonWork:
-    person = people.by_ref.get((portfolio_id, fact.person_ref))
-    if person is None:
-        person = people.by_id[portfolio_id, places.loan_keys[portfolio_id, event.subject][1]]
+    people: People,
+    item: Item,
+    fact: Flagged,
+    owners: Mapping[tuple[int, str], str],
+    places: Places,
+) -> PersonWork | None:
+    """The person a flag names, or whose loan it names; the loan may have come with this batch."""
+    loan = (item.portfolio_id, item.event.subject)
+    person = people.by_ref.get((item.portfolio_id, fact.person_ref))
+    if person is None and loan in owners:
+        person = people.by_ref.get((item.portfolio_id, owners[loan]))
+    if person is None and loan in places.loan_keys:
+        person = people.by_id.get((item.portfolio_id, places.loan_keys[loan][1]))
     return person

@@ -1,6 +1,7 @@
 """From a line of input to an event with its personal part set apart, or to the reason why it is none."""
 
 import hashlib
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,15 +11,23 @@ import orjson
 
 from agent.domain.event import Event, Reason, Rejected, parse_event
 
-# What may lie readable in the database. Anything else that a ledger sends may be about a person.
-_PUBLIC = frozenset(
-    (
-        "portfolio", "product", "currency", "principal", "installments", "instalments",
-        "payment_id", "amount", "value_date", "due_on", "reason", "flag", "until", "active", "id",
-        "locale", "region", "timezone", "timezones", "borrower",
-    )
-)  # fmt: skip
-_PUBLIC_OF_PERSON = frozenset(("id", "locale", "region", "timezone", "timezones"))
+# What may lie readable in the database: the fields that a type of event is read from. Anything else
+# that a ledger sends may be about a person.
+_PARTS = ("installments", "instalments")
+_WHERE = ("id", "locale", "region", "timezone", "timezones")
+_PUBLIC = {
+    "loan.opened": ("product", "currency", "principal", *_PARTS, "borrower"),
+    "loan.rescheduled": _PARTS,
+    "loan.closed": ("reason",),
+    "payment.posted": ("payment_id", "amount", "currency", "value_date"),
+    "payment.reversed": ("payment_id", "amount"),
+    "fee.assessed": ("amount", "currency", "due_on"),
+    "borrower.updated": (*_WHERE, "borrower"),
+    "borrower.flagged": ("flag", "reason", "until", "borrower"),
+}
+# Read only when the loan is known, so they may hold anything: what is no such value stays hidden.
+_AMOUNT = re.compile(r"[0-9.,eE-]{1,40}")
+_DAY = re.compile(r"[0-9-]{8,10}")
 LINE_MAX = 1_000_000
 
 
@@ -109,18 +118,67 @@ def read_mapping(number: int, raw: object, body: bytes) -> Read | Unread:
     assert isinstance(raw, dict)
     # the same event in another order of keys is the same event
     digest = hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).digest()
-    public, personal = _split(raw["data"])
+    public, personal = _split(found.type, raw["data"])
     sealed = orjson.dumps(personal) if personal else None
     return Read(found, number, digest, public, sealed)
 
 
-def _split(data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    public = {key: value for key, value in data.items() if key in _PUBLIC}
-    personal = {key: value for key, value in data.items() if key not in _PUBLIC}
+def _split(kind: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    named = _PUBLIC[kind]
+    public = {key: value for key, value in data.items() if key in named or key == "portfolio"}
+    personal = {key: value for key, value in data.items() if key not in public}
+    if "amount" in public and not _is_amount(public["amount"]):
+        personal["amount"] = public.pop("amount")
+    for key in _PARTS:
+        if key in public and not _are_parts(public[key]):
+            personal[key] = public[key]
+            public[key] = _bare(public[key])
     person = public.get("borrower")
     if isinstance(person, dict):
-        public["borrower"] = {k: v for k, v in person.items() if k in _PUBLIC_OF_PERSON}
-        hidden = {k: v for k, v in person.items() if k not in _PUBLIC_OF_PERSON}
+        public["borrower"] = {k: v for k, v in person.items() if k in _WHERE}
+        hidden = {k: v for k, v in person.items() if k not in _WHERE}
         if hidden:
             personal["borrower"] = hidden
+    elif "borrower" in public:
+        personal["borrower"] = public.pop("borrower")
     return public, personal
+
+
+def _is_amount(value: object) -> bool:
+    if isinstance(value, str):
+        return _AMOUNT.fullmatch(value) is not None
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
+
+
+def _is_part_field(key: str, value: object) -> bool:
+    match key:
+        case "number":
+            return isinstance(value, int)
+        case "due_on":
+            return isinstance(value, str) and _DAY.fullmatch(value) is not None
+        case _:
+            return key == "amount" and _is_amount(value)
+
+
+def _are_parts(raw: object) -> bool:
+    return isinstance(raw, list) and all(
+        isinstance(part, dict) and all(_is_part_field(*item) for item in part.items())
+        for part in raw
+    )
+
+
+def _bare(raw: object) -> list[dict[str, Any]]:
+    """Instalments without anything that is none of their fields."""
+    return [
+        {key: value for key, value in part.items() if _is_part_field(key, value)}
+        for part in (raw if isinstance(raw, list) else ())
+        if isinstance(part, dict)
+    ]
+
+
+def whole(public: Mapping[str, Any], personal: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an event as it came, from its two parts."""
+    together = {**public, **personal}
+    if isinstance(public.get("borrower"), dict) and isinstance(personal.get("borrower"), dict):
+        together["borrower"] = {**public["borrower"], **personal["borrower"]}
+    return together

@@ -1,16 +1,20 @@
 """Which portfolio an event belongs to, and whether we have it already."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from agent.domain.event import Event, Flagged, Opened, Reason, Rejected, Updated, parse_event
-from agent.flows.reading import Read
-from agent.store.sql import Connection, fetch
+from agent.flows.reading import Read, whole
+from agent.store.keyring import Keyring, event_place
+from agent.store.sql import Connection, execute, fetch
 
 UNASSIGNED = 0
-PARKED = frozenset({Reason.UNKNOWN_LOAN, Reason.UNKNOWN_PAYMENT})
+# What waits for another event; the first two also within one batch.
+PARKED = frozenset({Reason.UNKNOWN_LOAN, Reason.UNKNOWN_PAYMENT, Reason.UNKNOWN_BORROWER})
 _BRINGERS = frozenset({"loan.opened", "payment.posted"})
 
 
@@ -56,6 +60,38 @@ async def find_places(
 ) -> Places:
     """Look up every reference of a batch, and count in what the batch itself opens."""
     places = Places()
+    await _look_up(conn, events, places)
+    for event in events:
+        if isinstance(event.fact, Opened):
+            portfolio = ids[event.portfolio or default]
+            places.loans.setdefault(event.subject, set()).add(portfolio)
+            places.people.setdefault(event.fact.person.ref, set()).add(portfolio)
+    await _meet(conn, events, places)
+    return places
+
+
+async def _meet(conn: Connection, events: Sequence[Event], places: Places) -> None:
+    """Of two transactions, one opening a loan and one parking an event for it, one sees the other's.
+
+    What is still unknown once the references are locked is looked up again: it may have come meanwhile.
+    """
+    missing = [event for event in events if not _is_known(event, places)]
+    opening = [event for event in events if isinstance(event.fact, Opened)]
+    refs = {event.subject for event in (*missing, *opening)}
+    refs |= {ref for event in (*missing, *opening) if (ref := person_ref(event))}
+    if refs:
+        await execute(conn, "lock_references", refs=list(refs))
+    if missing:
+        await _look_up(conn, missing, places)
+
+
+def _is_known(event: Event, places: Places) -> bool:
+    if isinstance(event.fact, Updated | Flagged):
+        return bool(_known_person(event, places)[0])
+    return event.subject in places.loans
+
+
+async def _look_up(conn: Connection, events: Sequence[Event], places: Places) -> None:
     subjects = list({event.subject for event in events})
     for row in await fetch(conn, "loans_named", refs=subjects):
         key = (row["portfolio_id"], row["ref"])
@@ -65,12 +101,6 @@ async def find_places(
     for row in await fetch(conn, "borrowers_named", refs=refs):
         places.people.setdefault(row["ref"], set()).add(row["portfolio_id"])
         places.person_keys[row["portfolio_id"], row["ref"]] = row["id"]
-    for event in events:
-        if isinstance(event.fact, Opened):
-            portfolio = ids[event.portfolio or default]
-            places.loans.setdefault(event.subject, set()).add(portfolio)
-            places.people.setdefault(event.fact.person.ref, set()).add(portfolio)
-    return places
 
 
 def place(
@@ -101,47 +131,95 @@ def _known_person(event: Event, places: Places) -> tuple[set[int], Reason]:
     return found, Reason.UNKNOWN_BORROWER
 
 
-async def drop_known(conn: Connection, items: Sequence[Item]) -> tuple[list[Item], int, list[Item]]:
-    """New items, how many were stored already, and those that reuse an id for another content."""
+@dataclass(frozen=True, slots=True)
+class Sorted:
+    """A batch against what is stored: new, known, refused before, another content under a known id."""
+
+    fresh: list[Item]
+    duplicates: int
+    still_refused: list[Item]
+    reused: list[Item]
+
+
+async def drop_known(conn: Connection, items: Sequence[Item]) -> Sorted:
+    """Find out which items are new. An event that had no portfolio when it came is known by its source."""
     rows = await fetch(
         conn,
         "known_events",
         portfolios=[item.portfolio_id for item in items],
         ids=[item.event.id for item in items],
     )
-    seen = {(row["portfolio_id"], row["id"]): bytes(row["sha256"]) for row in rows}
-    fresh: list[Item] = []
-    reused: list[Item] = []
+    seen: dict[tuple[int, str], tuple[bytes, str | None]] = {}
+    homeless: dict[tuple[str, str], tuple[bytes, str | None]] = {}
+    for row in rows:
+        known = (bytes(row["sha256"]), row["reason"])
+        seen[row["portfolio_id"], row["id"]] = known
+        if row["portfolio_id"] == UNASSIGNED:
+            homeless[row["source"], row["id"]] = known
+    found = Sorted([], 0, [], [])
     duplicates = 0
     for item in items:
         assert item.read is not None
         key, digest = (item.portfolio_id, item.event.id), item.read.sha256
-        if key not in seen:
-            seen[key] = digest
-            fresh.append(item)
-        elif seen[key] == digest:
-            duplicates += 1
+        before = seen.get(key) or homeless.get((item.event.source, item.event.id))
+        if before is None:
+            seen[key] = (digest, None)
+            found.fresh.append(item)
+        elif before[0] != digest:
+            found.reused.append(item)
+        elif before[1] is not None:
+            item.refused = Rejected(Reason(before[1]), "refused before")
+            found.still_refused.append(item)
         else:
-            reused.append(item)
-    return fresh, duplicates, reused
+            duplicates += 1
+    return replace(found, duplicates=duplicates)
 
 
 async def wake_parked(
-    conn: Connection, items: Iterable[Item], portfolios: Sequence[int]
+    conn: Connection,
+    keyring: Keyring,
+    items: Sequence[Item],
+    places: Places,
+    portfolios: Mapping[str, int],
 ) -> list[Item]:
-    """Events that came too early and whose loan, or payment, this batch brings."""
-    bringers = {
-        item.event.subject: item
-        for item in items
-        if item.event.type in _BRINGERS and item.refused is None
-    }
+    """Events that came too early and whose loan, payment or person this batch brings."""
+    bringers: dict[str, Item] = {}
+    for item in items:
+        if item.event.type in _BRINGERS and item.refused is None:
+            bringers[item.event.subject] = item
+            if isinstance(item.event.fact, Opened):
+                bringers.setdefault(item.event.fact.person.ref, item)
     if not bringers:
         return []
-    rows = await fetch(conn, "parked_events", subjects=list(bringers), portfolios=list(portfolios))
-    return [_woken(row, bringers[row["subject"]]) for row in rows]
+    rows = await fetch(
+        conn, "parked_events", subjects=list(bringers), portfolios=list(portfolios.values())
+    )
+    woken = [_woken(row, keyring, bringers[row["subject"]]) for row in rows]
+    return [item for item in woken if _has_place(item, places, portfolios)]
 
 
-def _woken(row: Any, bringer: Item) -> Item:
+def _has_place(item: Item, places: Places, portfolios: Mapping[str, int]) -> bool:
+    """Where a woken event belongs; one that names another portfolio, or fits two, goes on waiting."""
+    event, parked_in = item.event, item.parked_in
+    if isinstance(event.fact, Updated | Flagged):
+        known = _known_person(event, places)[0]
+    else:
+        known = places.loans.get(event.subject, set())
+    if event.portfolio is not None:
+        known = known & {portfolios.get(event.portfolio, UNASSIGNED)}
+    if parked_in != UNASSIGNED:
+        known = known & {parked_in or UNASSIGNED}
+    if len(known) != 1:
+        return False
+    item.portfolio_id = next(iter(known))
+    return True
+
+
+def _woken(row: Any, keyring: Keyring, bringer: Item) -> Item:
+    hidden = row["personal"]
+    personal = (
+        {} if hidden is None else orjson.loads(keyring.open_loose(hidden, event_place(row["id"])))
+    )
     event = parse_event(
         {
             "id": row["id"],
@@ -149,7 +227,7 @@ def _woken(row: Any, bringer: Item) -> Item:
             "type": row["type"],
             "subject": row["subject"],
             "time": row["at"].isoformat(),
-            "data": row["data"],
+            "data": whole(row["data"], personal),
         }
     )
     assert isinstance(event, Event), f"a stored event no longer reads: {row['id']}"
@@ -160,6 +238,17 @@ def _woken(row: Any, bringer: Item) -> Item:
 def in_order(items: Iterable[Item]) -> list[Item]:
     """Openings first, then by time; at the same instant a payment comes before a closing."""
     return sorted(items, key=_order)
+
+
+def refuse_reopenings(items: Sequence[Item], places: Places) -> None:
+    """A loan is opened once. A second opening is refused before it can say anything of the person."""
+    opened = set(places.loan_keys)
+    for item in items:
+        if isinstance(item.event.fact, Opened) and item.refused is None:
+            key = (item.portfolio_id, item.event.subject)
+            if key in opened:
+                item.refused = Rejected(Reason.LOAN_EXISTS, "subject")
+            opened.add(key)
 
 
 _RANK = {"loan.opened": 0, "borrower.updated": 1, "payment.posted": 2, "loan.closed": 4}

@@ -139,6 +139,7 @@ CREATE TABLE public.borrower (
     rev bigint DEFAULT 0 NOT NULL,
     data_key bytea,
     personal bytea,
+    told jsonb DEFAULT '{}'::jsonb NOT NULL,
     updated_at timestamp with time zone NOT NULL,
     CONSTRAINT borrower_ref_check CHECK (((length(ref) >= 1) AND (length(ref) <= 200))),
     CONSTRAINT borrower_rev_check CHECK ((rev >= 0)),
@@ -148,6 +149,8 @@ CREATE TABLE public.borrower (
 COMMENT ON COLUMN public.borrower.rev IS 'Raised by every blocking fact and every begun attempt of this person.';
 
 COMMENT ON COLUMN public.borrower.data_key IS 'Key of this person''s fields, wrapped by the master key; null after erasure.';
+
+COMMENT ON COLUMN public.borrower.told IS 'Instant (epoch seconds) of the newest word on each field: an older one that comes late changes nothing.';
 
 CREATE SEQUENCE public.borrower_seq
     START WITH 1
@@ -193,6 +196,7 @@ CREATE TABLE public.contact_point (
     status text NOT NULL,
     consent_source text,
     consent_at timestamp with time zone,
+    told_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     CONSTRAINT contact_point_status_check CHECK ((status = ANY (ARRAY['active'::text, 'wrong_number'::text, 'disconnected'::text, 'withdrawn'::text])))
 );
 
@@ -758,7 +762,7 @@ CREATE INDEX hold_of_number ON public.hold USING btree (portfolio_id, channel, a
 
 CREATE INDEX ledger_event_by_loan ON public.ledger_event USING btree (portfolio_id, subject, received_at, step, "position");
 
-CREATE INDEX ledger_event_parked ON public.ledger_event USING btree (subject) WHERE ((state = 'rejected'::text) AND (reason = ANY (ARRAY['unknown-loan'::text, 'unknown-payment'::text])));
+CREATE INDEX ledger_event_parked ON public.ledger_event USING btree (subject) WHERE ((state = 'rejected'::text) AND (reason = ANY (ARRAY['unknown-loan'::text, 'unknown-payment'::text, 'unknown-borrower'::text])));
 
 CREATE INDEX loan_bucket_due ON public.loan USING btree (next_bucket_at) WHERE (next_bucket_at IS NOT NULL);
 

@@ -58,10 +58,12 @@ create table borrower (
     rev bigint not null default 0 check (rev >= 0),
     data_key bytea,
     personal bytea,
+    told jsonb not null default '{}',
     updated_at timestamptz not null,
     primary key (portfolio_id, id),
     unique (portfolio_id, ref)
 );
+comment on column borrower.told is 'Instant (epoch seconds) of the newest word on each field: an older one that comes late changes nothing.';
 comment on column borrower.data_key is 'Key of this person''s fields, wrapped by the master key; null after erasure.';
 comment on column borrower.rev is 'Raised by every blocking fact and every begun attempt of this person.';
 
@@ -85,6 +87,7 @@ create table contact_point (
     status text not null check (status in ('active', 'wrong_number', 'disconnected', 'withdrawn')),
     consent_source text,
     consent_at timestamptz,
+    told_at timestamptz not null default '-infinity',
     primary key (portfolio_id, id),
     unique (portfolio_id, borrower_id, channel, address_key),
     foreign key (portfolio_id, borrower_id) references borrower (portfolio_id, id),
@@ -197,7 +200,7 @@ create table ledger_event (
 comment on table ledger_event is 'Every fact the ledger told us, once by id, applied or rejected with its reason.';
 comment on column ledger_event.step is 'Intake transaction; (received_at, step, position) is the order of application.';
 comment on column ledger_event.personal is 'The personal part of the body, encrypted; data never holds it.';
-create index ledger_event_parked on ledger_event (subject) where state = 'rejected' and reason in ('unknown-loan', 'unknown-payment');
+create index ledger_event_parked on ledger_event (subject) where state = 'rejected' and reason in ('unknown-loan', 'unknown-payment', 'unknown-borrower');
 create index ledger_event_by_loan on ledger_event (portfolio_id, subject, received_at, step, position);
 
 create table rejected_line (

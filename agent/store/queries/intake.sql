@@ -52,21 +52,27 @@ with locked as materialized (
 update borrower b set rev = b.rev + 1
 from locked l
 where b.portfolio_id = l.portfolio_id and b.id = l.id
-returning b.portfolio_id, b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key, b.personal;
+returning b.portfolio_id, b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key, b.personal, b.told;
 
 -- name: known_events
--- Events already stored, with the hash of their content.
-select e.portfolio_id, e.id, e.sha256, e.state
+-- Events already stored, with the hash of their content; also those that had no portfolio when they came.
+select e.portfolio_id, e.id, e.source, e.sha256, e.reason
 from ledger_event e
 join unnest(:portfolios::int[], :ids::text[]) as w (portfolio_id, id)
-  on e.portfolio_id = w.portfolio_id and e.id = w.id;
+  on e.portfolio_id in (w.portfolio_id, 0) and e.id = w.id;
+
+-- name: lock_references
+-- Who opens a loan and who parks an event for it meet here: one of them sees what the other stored.
+-- Few keys, in one order: a large batch takes all of them, a small one hardly meets another.
+select pg_advisory_xact_lock(1684372601, k)
+from (select distinct hashtext(ref) & 63 as k from unnest(:refs::text[]) as ref order by 1) keys;
 
 -- name: parked_events
--- Rejected events that wait for their loan or their payment to become known.
-select portfolio_id, id, source, type, subject, at, data
+-- Rejected events that wait for their loan, their payment or their person to become known.
+select portfolio_id, id, source, type, subject, at, data, personal
 from ledger_event
 where subject = any(:subjects::text[]) and state = 'rejected'
-  and reason in ('unknown-loan', 'unknown-payment')
+  and reason in ('unknown-loan', 'unknown-payment', 'unknown-borrower')
   and portfolio_id = any(:portfolios::int[] || 0)
 order by at, id
 for update;
@@ -160,33 +166,34 @@ on conflict (portfolio_id, channel, address_key) do update set rev = n.rev + 1;
 
 -- name: points_of
 -- Contact points that these people already have.
-select c.portfolio_id, c.borrower_id, c.id, c.channel, c.address_key, c.status
+select c.portfolio_id, c.borrower_id, c.id, c.channel, c.address_key, c.status, c.told_at
 from contact_point c
 join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
   on c.portfolio_id = w.portfolio_id and c.borrower_id = w.id;
 
--- name: set_point_status
--- A contact point that the ledger names again, or no longer names.
-update contact_point c set status = w.status
-from unnest(:portfolios::int[], :ids::bigint[], :statuses::text[]) as w (portfolio_id, id, status)
-where c.portfolio_id = w.portfolio_id and c.id = w.id and c.status in ('active', 'withdrawn');
+-- name: set_points
+-- Contact points that the ledger names again, or no longer names. What we found out ourselves stays.
+update contact_point c
+set told_at = w.told_at, status = case when c.status in ('active', 'withdrawn') then w.status else c.status end
+from unnest(:portfolios::int[], :ids::bigint[], :statuses::text[], :tolds::timestamptz[])
+     as w (portfolio_id, id, status, told_at)
+where c.portfolio_id = w.portfolio_id and c.id = w.id;
+
+-- name: tell_people
+-- When the ledger last spoke of people of whom it said nothing new.
+update borrower b set told = w.told
+from unnest(:portfolios::int[], :ids::bigint[], :tolds::jsonb[]) as w (portfolio_id, id, told)
+where b.portfolio_id = w.portfolio_id and b.id = w.id;
 
 -- name: update_people
 -- What the ledger newly says of people.
 update borrower b
 set locale = w.locale, region = w.region, zones = string_to_array(w.zones, ','), personal = w.personal,
-    data_key = coalesce(b.data_key, w.data_key), updated_at = w.updated_at
+    data_key = coalesce(b.data_key, w.data_key), told = w.told, updated_at = w.updated_at
 from unnest(:portfolios::int[], :ids::bigint[], :locales::text[], :regions::text[], :zones::text[],
-            :personals::bytea[], :keys::bytea[], :ats::timestamptz[])
-     as w (portfolio_id, id, locale, region, zones, personal, data_key, updated_at)
+            :personals::bytea[], :keys::bytea[], :tolds::jsonb[], :ats::timestamptz[])
+     as w (portfolio_id, id, locale, region, zones, personal, data_key, told, updated_at)
 where b.portfolio_id = w.portfolio_id and b.id = w.id;
-
--- name: move_zone
--- A person moved: their loans count days in the new zone from now on.
-update loan l set zone = w.zone, anchor_since = w.at
-from unnest(:portfolios::int[], :ids::bigint[], :zones::text[], :ats::timestamptz[])
-     as w (portfolio_id, id, zone, at)
-where l.portfolio_id = w.portfolio_id and l.borrower_id = w.id and l.status = 'open';
 
 -- name: forget_plans
 -- Notices that were only planned and never looked at are planned anew for the new zone.

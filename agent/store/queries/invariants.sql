@@ -446,7 +446,7 @@ order by e.step, e.position;
 -- name: rederive_moves
 -- What was said of the time zones of people who moved.
 with said as (
-    select e.portfolio_id, coalesce(w.person ->> 'id', e.subject) as ref, e.step, e.position,
+    select e.portfolio_id, coalesce(w.person ->> 'id', e.subject) as ref, e.step, e.position, e.at,
            e.received_at, coalesce(w.person -> 'timezones', jsonb_build_array(w.person -> 'timezone')) as zones
     from ledger_event e
     cross join lateral (select coalesce(e.data -> 'borrower', e.data) as person) w
@@ -454,10 +454,13 @@ with said as (
       and (w.person ? 'timezones' or w.person ? 'timezone')
 )
 select portfolio_id, ref, step, received_at, zones ->> 0 as zone
-from said
-where (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
+from (
+    select s.*, max(at) over (partition by portfolio_id, ref order by step, at, position) as newest from said s
+) s
+-- an older word that came late changed nothing
+where at = newest and (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
                               having count(distinct zones) > 1)
-order by step, position;
+order by step, at, position;
 
 -- name: rederive_outcomes
 -- The outcomes of these loans as they were told.
