@@ -221,13 +221,16 @@ class Twins:
             " anchor_since, held_until from loan where anchor is not null"
         )
         oldest = now - max(stage.not_after for stage in portfolio.ladder.stages)
-        for ref, *standing, held in rows:
+        for row in rows:
+            held = row["held_until"]
             # the driver reads infinity as a naive maximum
             held_until = FOR_EVER if held is not None and held.tzinfo is None else held
-            loan = Plannable(*standing, held_until)
+            loan = Plannable(
+                row["zone"], row["open"], row["anchor"], row["anchor_since"], held_until
+            )
             for one in notices(loan, portfolio.ladder, oldest, now + HORIZON):
                 if one.not_after > now:
-                    key = (ref, one.anchor, one.stage)
+                    key = (row["ref"], one.anchor, one.stage)
                     self.expected.setdefault(key, (one.due_at, one.not_after))
         return made
 

@@ -58,7 +58,12 @@ order by c.id;
 
 -- name: portfolio_shared
 -- Kill switches: the portfolio's row is held FOR SHARE, so that a pause comes before or after a begin.
-select rev from portfolio where id = :portfolio for share;
+-- Sharers of a row pass by whoever waits to write it, and busy workers could keep a pause waiting for
+-- ever; the advisory lock before it is handed out in turn.
+with turn as materialized (
+    select pg_advisory_xact_lock_shared(hashtext('portfolio'), :portfolio::int) as taken
+)
+select p.rev from turn cross join portfolio p where p.id = :portfolio for share of p;
 
 -- name: open_pauses
 -- What is paused now, everywhere or in this portfolio.
