@@ -4,7 +4,9 @@
 --   * portfolio_id leads every key, so that a distributed PostgreSQL can shard by it;
 --   * money is integer minor units; instants are timestamptz; a due date is a local date;
 --   * personal values are ciphertext (AES-256-GCM under the person's own key) with a keyed blind index;
---   * state rules are CHECK constraints, not hopes; no default reads a clock.
+--   * state rules are CHECK constraints, not hopes; no default reads a clock;
+--   * a primary key is made after the other indexes of its table: while a table is empty all its indexes cost the
+--     same, PostgreSQL then takes the newest, and a session keeps that plan for its foreign key checks.
 
 create sequence borrower_seq as bigint cache 64;
 create sequence contact_point_seq as bigint cache 64;
@@ -60,12 +62,12 @@ create table borrower (
     personal bytea,
     told jsonb not null default '{}',
     updated_at timestamptz not null,
-    primary key (portfolio_id, id),
     unique (portfolio_id, ref)
 );
 comment on column borrower.told is 'Instant (epoch seconds) of the newest word on each field: an older one that comes late changes nothing.';
 comment on column borrower.data_key is 'Key of this person''s fields, wrapped by the master key; null after erasure.';
 comment on column borrower.rev is 'Raised by every blocking fact and every begun attempt of this person.';
+alter table borrower add primary key (portfolio_id, id);
 
 create table number (
     portfolio_id integer not null references portfolio (id),
@@ -88,12 +90,12 @@ create table contact_point (
     consent_source text,
     consent_at timestamptz,
     told_at timestamptz not null default '-infinity',
-    primary key (portfolio_id, id),
     unique (portfolio_id, borrower_id, channel, address_key),
     foreign key (portfolio_id, borrower_id) references borrower (portfolio_id, id),
     foreign key (portfolio_id, channel, address_key) references number (portfolio_id, channel, address_key)
 );
 create index contact_point_by_address on contact_point (portfolio_id, channel, address_key);
+alter table contact_point add primary key (portfolio_id, id);
 
 create table suppression (
     portfolio_id integer not null references portfolio (id),
@@ -136,7 +138,6 @@ create table loan (
     held_until timestamptz,
     contact_ended_at timestamptz,
     outcome_seq integer not null default 0 check (outcome_seq >= 0),
-    primary key (portfolio_id, id),
     unique (portfolio_id, ref),
     foreign key (portfolio_id, borrower_id) references borrower (portfolio_id, id),
     check (status <> 'open' or anchor is not null),
@@ -154,6 +155,7 @@ create index loan_plannable on loan (portfolio_id, zone, anchor)
 create index loan_entered on loan (portfolio_id, anchor_since)
     where status = 'open' and contact_ended_at is null;
 create index loan_bucket_due on loan (next_bucket_at) where next_bucket_at is not null;
+alter table loan add primary key (portfolio_id, id);
 
 create table instalment (
     portfolio_id integer not null,
@@ -194,7 +196,6 @@ create table ledger_event (
     sha256 bytea not null,
     data jsonb not null,
     personal bytea,
-    primary key (portfolio_id, id),
     check ((state = 'rejected') = (reason is not null))
 );
 comment on table ledger_event is 'Every fact the ledger told us, once by id, applied or rejected with its reason.';
@@ -202,6 +203,7 @@ comment on column ledger_event.step is 'Intake transaction; (received_at, step, 
 comment on column ledger_event.personal is 'The personal part of the body, encrypted; data never holds it.';
 create index ledger_event_parked on ledger_event (subject) where state = 'rejected' and reason in ('unknown-loan', 'unknown-payment', 'unknown-borrower');
 create index ledger_event_by_loan on ledger_event (portfolio_id, subject, received_at, step, position);
+alter table ledger_event add primary key (portfolio_id, id);
 
 create table rejected_line (
     portfolio_id integer not null references portfolio (id),

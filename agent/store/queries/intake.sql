@@ -57,9 +57,11 @@ returning b.portfolio_id, b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.dat
 -- name: known_events
 -- Events already stored, with the hash of their content; also those that had no portfolio when they came.
 select e.portfolio_id, e.id, e.source, e.sha256, e.reason
-from ledger_event e
-join unnest(:portfolios::int[], :ids::text[]) as w (portfolio_id, id)
-  on e.portfolio_id in (w.portfolio_id, 0) and e.id = w.id;
+from unnest(:portfolios::int[], :ids::text[]) as w (portfolio_id, id)
+join ledger_event e on e.portfolio_id = w.portfolio_id and e.id = w.id
+union
+select e.portfolio_id, e.id, e.source, e.sha256, e.reason
+from ledger_event e where e.portfolio_id = 0 and e.id = any(:ids::text[]);
 
 -- name: lock_references
 -- Who opens a loan and who parks an event for it meet here: one of them sees what the other stored.
