@@ -25,6 +25,7 @@ COMMANDS = (
     "replay",
     "invariants",
     "why",
+    "pause",
     "outcomes",
     "bench",
 )
