@@ -199,7 +199,9 @@ def _about(raw: Mapping[str, Any]) -> tuple[tuple[str, ...], Source]:
 def _window(identity: str, raw: Mapping[str, Any]) -> ConductRule | PackProblem:
     hours = raw.get("windows", {}).get("all_days")
     if not isinstance(hours, list) or len(hours) != 2:
-        return PackProblem(identity, "no hours", 'write windows = { all_days = ["08:00", "20:00"] }')
+        return PackProblem(
+            identity, "no hours", 'write windows = { all_days = ["08:00", "20:00"] }'
+        )
     opens, closes = (time.fromisoformat(str(hour)) for hour in hours)
     if opens >= closes:
         return PackProblem(identity, "the window closes before it opens", "swap the two times")
@@ -247,9 +249,7 @@ def ask(rules: Sequence[ConductRule], facts: ContactFacts, now: datetime) -> Clo
     return ClockAnswer(failing, _together(rules, facts, now) if failing else now)
 
 
-def _together(
-    rules: Sequence[ConductRule], facts: ContactFacts, now: datetime
-) -> datetime | None:
+def _together(rules: Sequence[ConductRule], facts: ContactFacts, now: datetime) -> datetime | None:
     at = now
     while at <= now + HORIZON:
         latest = at
@@ -262,4 +262,3 @@ def _together(
             return at
         at = latest
     return None
-

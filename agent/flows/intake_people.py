@@ -177,11 +177,13 @@ def _learn(person: PersonWork, told: Person, item: Item) -> None:
         if not said or at < person.told.get(name, _NEVER):
             continue
         person.told[name] = at
-        if said == getattr(person, name):
+        before = getattr(person, name)
+        if said == before:
             continue
         setattr(person, name, said)
         person.changed = True
-        if name == "zones":
+        # days are counted in the first zone; the others only narrow the hours of contact
+        if name == "zones" and said[0] != before[0]:
             person.moved_at = item.known_at
 
 

@@ -433,3 +433,18 @@ async def test_due_times_are_the_borrowers_clock_times(town: World) -> None:
     await town.plan()
     due = await town.value("select due_at from notice where stage = 'due-today'")
     assert due == instant(date(2026, 3, 2), time(9), "Asia/Kathmandu")
+
+
+async def test_a_person_who_may_also_be_elsewhere_keeps_their_plan(town: World) -> None:
+    await town.opens("L1", date(2026, 3, 2), person="ann")
+    await town.plan()
+    entered = await town.value("select anchor_since from loan")
+    town.clock.advance_to(town.clock.now() + timedelta(hours=1))
+    await town.moves_to("ann", "Africa/Lagos", "Europe/London")
+    assert set(await town.notices()) == {"due-tomorrow", "due-today"}
+    assert await town.value("select anchor_since from loan") == entered
+    await town.moves_to("ann", "Europe/London")
+    assert await town.notices() == {}
+    await town.plan()
+    due = await town.value("select due_at from notice where stage = 'due-today'")
+    assert due == instant(date(2026, 3, 2), time(9), "Europe/London")
