@@ -26,7 +26,7 @@ from agent.flows.rescue import rescue
 from agent.flows.rules import packs, texts
 from agent.store.keyring import Keyring
 from agent.store.sql import fetch_row, fetch_value
-from channels.base import PUSH, SMS, Channel
+from channels.base import PUSH, SMS, Channel, Receipt
 from channels.sandbox.channel import SandboxChannel
 from channels.sandbox.network import SandboxNetwork
 
@@ -81,6 +81,16 @@ def in_time(reads: Sequence[Read], unreads: Sequence[Unread]) -> History:
     return History(tuple(sorted(reads, key=lambda read: read.event.at)), tuple(unreads))
 
 
+@dataclass(frozen=True, slots=True)
+class _Due:
+    """When the next notice, unsettled attempt, end of a hold and new bucket want to be looked at."""
+
+    notice: datetime | None = None
+    look: datetime | None = None
+    hold_end: datetime | None = None
+    bucket: datetime | None = None
+
+
 class Replay:
     """One run. The database is its own; the network of phones is the sandbox's."""
 
@@ -113,6 +123,8 @@ class Replay:
             for name in (SMS, PUSH)
         }
         self._taken_to = 0
+        self._due = _Due()
+        self._stirred = False
         self._dirty = False
         self._planned_at = history.first - PLAN_EVERY
 
@@ -149,6 +161,7 @@ class Replay:
         async with self._pool.acquire() as conn:
             row = await fetch_row(conn, "next_instants")
             assert row is not None
+            self._due = _Due(*row)
             if self._taken_to == len(self._history.reads) and not any(row):
                 last = await fetch_value(conn, "last_anchor")
                 if not self._can_come(last, upcoming):
@@ -203,13 +216,20 @@ class Replay:
             self._dirty = True
 
     async def _receipts(self, at: datetime) -> None:
-        receipts = self.network.receipts(at)
-        for lane in self.lanes.values() if receipts else ():
-            await apply_receipts(self._pool, lane.portfolio, receipts, at)
+        """Each receipt comes back to the portfolio whose address it was given."""
+        told: dict[int, list[Receipt]] = {}
+        for posted in self.network.post(at):
+            assert posted.status_url is not None
+            told.setdefault(int(posted.status_url.split("/")[1]), []).append(posted.receipt)
+        for portfolio_id, receipts in told.items():
+            portfolio = self.lanes[portfolio_id].portfolio
+            applied = await apply_receipts(self._pool, portfolio, receipts, at)
+            self._stirred |= applied.notices > 0
 
     async def _pass(self, at: datetime) -> None:
-        await pass_time(self._pool, at)
-        if await lift_holds(self._pool, at):
+        if _is_due(self._due.bucket, at):
+            await pass_time(self._pool, at)
+        if _is_due(self._due.hold_end, at) and await lift_holds(self._pool, at):
             self._dirty = True
 
     async def _plan(self, at: datetime) -> None:
@@ -218,7 +238,9 @@ class Replay:
             return
         await self._open_lanes(at)
         for lane in self.lanes.values():
-            self.played.planned += await plan(self._pool, lane.portfolio, at)
+            planned = await plan(self._pool, lane.portfolio, at)
+            self.played.planned += planned
+            self._stirred |= planned > 0
         self._dirty, self._planned_at = False, at
 
     async def _open_lanes(self, at: datetime) -> None:
@@ -239,13 +261,17 @@ class Replay:
             self._channels,
             # one at a time: the order of what happens at one instant is part of the result
             Limits(at_once=1, record_every=500, spread_retries=False),
+            status_url=f"replay/{portfolio.id}",
         )
 
     async def _dispatch(self, at: datetime) -> None:
+        """Look where something is due; what this step itself makes due is found by the next look."""
         for lane in self.lanes.values():
-            await rescue_if_due(lane, at)
-            counts = await run_lane(lane)
-            self.played.counts.merge(counts)
+            if _is_due(self._due.look, at):
+                await rescue(lane)
+            if self._stirred or _is_due(self._due.notice, at):
+                self.played.counts.merge(await run_lane(lane))
+        self._stirred = False
 
     async def _end(self, until: datetime | None) -> None:
         """The last receipts come in; what happened after `until` stays unknown."""
@@ -257,18 +283,17 @@ class Replay:
             last = self.network.next_receipt_at()
 
 
-async def rescue_if_due(lane: Lane, at: datetime) -> None:
-    """Look after stranded and unknown attempts where there are any."""
-    async with lane.pool.acquire() as conn:
-        look = await fetch_value(conn, "next_unsettled", portfolio=lane.portfolio.id)
-    if look is not None and look <= at:
-        await rescue(lane)
+def _is_due(instant_at: datetime | None, at: datetime) -> bool:
+    return instant_at is not None and instant_at <= at
 
 
 def _zones(reads: Sequence[Read]) -> tuple[str, ...]:
-    """Every zone that a loan of this history may count its days in."""
-    zones = {"UTC"}
+    """Every zone that a loan of this history may count its days in; UTC where a first one says none."""
+    zones = set()
     for read in reads:
-        if isinstance(read.event.fact, Opened | Updated) and read.event.fact.person.zones:
-            zones.add(read.event.fact.person.zones[0])
-    return tuple(sorted(zones))
+        fact = read.event.fact
+        if isinstance(fact, Opened):
+            zones.add(fact.person.zones[0] if fact.person.zones else "UTC")
+        elif isinstance(fact, Updated) and fact.person.zones:
+            zones.add(fact.person.zones[0])
+    return tuple(sorted(zones or {"UTC"}))

@@ -54,6 +54,10 @@ async def _prepare_connection(conn: asyncpg.Connection) -> None:
     )
 
 
+async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
+    """A disposable database has one user, who listens to nothing and locks nothing for a session."""
+
+
 async def open_pool(
     url: str, *, min_size: int = 1, max_size: int = 8, durable: bool = True
 ) -> asyncpg.Pool:
@@ -68,6 +72,7 @@ async def open_pool(
             min_size=min_size,
             max_size=max_size,
             init=_prepare_connection,
+            reset=None if durable else _keep_as_it_is,
             server_settings=settings,
         )
     except _CANNOT_CONNECT as problem:

@@ -36,10 +36,6 @@ select l.ref as loan, l.opened_at, l.zone from loan l order by l.ref;
 -- The latest anchor of a loan that can still bring a notice: what bounds the future.
 select max(anchor) from loan where status = 'open' and contact_ended_at is null;
 
--- name: next_unsettled
--- When the next unsettled attempt of a portfolio wants to be looked up.
-select min(look_at) from attempt where portfolio_id = :portfolio and settled_at is null;
-
 -- name: next_instants
 -- When the next notice, unsettled attempt, end of a hold and new bucket want to be looked at.
 select (select min(n.next_at) from portfolio p
