@@ -38,7 +38,8 @@ from agent.store.keyring import Unreadable, body_place, contact_place, seal, uns
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Message
 
-BUSY_FOR = timedelta(seconds=30)
+BUSY_FIRST = timedelta(seconds=30)
+BUSY_MAX = timedelta(minutes=10)
 # Losing the connection at COMMIT leaves it open whether it happened.
 UNCERTAIN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 
@@ -206,11 +207,18 @@ def _decide(case: _Case, lane: Lane, batch: _Batch) -> Decision:
     if decision.verdict is not Verdict.SEND or point is None:
         return decision
     row = _row_of(case, point)
-    if row.busy or (point.channel, row.address_key) in batch.taken_numbers:
+    taken = (point.channel, row.address_key) in batch.taken_numbers
+    if taken or row.busy_since is not None:
         # one unsettled attempt a number: a provider's list could not tell two apart
-        return Decision(Verdict.SNOOZE, ("number-busy",), batch.now + BUSY_FOR)
+        since = batch.now if row.busy_since is None else row.busy_since
+        return Decision(Verdict.SNOOZE, ("number-busy",), batch.now + busy_for(batch.now - since))
     batch.taken_numbers.add((point.channel, row.address_key))
     return decision
+
+
+def busy_for(age: timedelta) -> timedelta:
+    """How long to leave a number alone whose attempt is that old: most settle within seconds."""
+    return min(max(age, BUSY_FIRST), BUSY_MAX)
 
 
 def _row_of(case: _Case, point: Point) -> PointRow:

@@ -53,7 +53,7 @@ class PointRow:
     address: bytes
     address_key: bytes
     rev: int
-    busy: bool
+    busy_since: datetime | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +147,7 @@ def _points(rows: Sequence[Any]) -> dict[int, list[PointRow]]:
                 row["address"],
                 row["address_key"],
                 row["rev"],
-                row["busy"],
+                row["busy_since"],
             )
         )
     return found

@@ -101,6 +101,19 @@ async def test_two_people_on_one_number_are_texted_one_after_the_other(town: Wor
     assert set((await town.notices()).values()) == {"sent"}
 
 
+async def test_a_number_whose_attempt_stays_unknown_is_asked_about_less_and_less(
+    town: World,
+) -> None:
+    await ready(town, "L1", "L2", contacts=[sms(phone(7))])
+    town.follow(Rule(Act.DROP), listed=frozenset())
+    await town.live_to(NEXT_DAY, "19:00")
+    asked = [rules for _, _, rules in await town.decisions()]
+    # nine hours: every thirty seconds at first, every ten minutes in the end
+    assert asked[:2] == [[], ["number-busy"]]
+    assert 50 < len(asked) < 70
+    assert len(await town.attempts()) == 1
+
+
 async def test_payment_between_plan_and_begin_cancels(town: World) -> None:
     await ready(town, "L1")
     await town.pays("L1")

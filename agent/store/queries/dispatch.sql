@@ -41,9 +41,9 @@ where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = 
 -- The contact points of these people, whose numbers are locked by now.
 select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
        c.consent_source, n.rev,
-       exists (select 1 from attempt a
-               where a.portfolio_id = :portfolio and a.channel = c.channel
-                 and a.address_key = c.address_key and a.settled_at is null) as busy,
+       (select a.begun_at from attempt a
+        where a.portfolio_id = :portfolio and a.channel = c.channel
+          and a.address_key = c.address_key and a.settled_at is null) as busy_since,
        exists (select 1 from suppression s
                where s.portfolio_id = :portfolio and s.channel = c.channel
                  and s.address_key = c.address_key and s.lifted_at is null) as opted_out,
