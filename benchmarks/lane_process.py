@@ -13,7 +13,7 @@ import asyncpg
 
 from agent.adapters.deadman import dead_man
 from agent.clock import SystemClock
-from agent.entry.worker import Lanes, serve_worker
+from agent.entry.worker import Lanes, quiet_collector, serve_worker
 from agent.flows.dispatch import Stop, run_lane
 from agent.flows.lane import Lane
 from agent.flows.rules import packs, texts
@@ -57,6 +57,7 @@ async def open_lane(config: Said) -> AsyncIterator[tuple[Lane, "asyncpg.Pool[asy
 async def worker(config: Said) -> AsyncIterator[Answering]:
     """`serve` starts the worker loop; anything else runs the lane until nothing is due."""
     async with open_lane(config) as (lane, pool):
+        quiet_collector()
         serving: list[asyncio.Task[int]] = []
 
         async def answer(said: Said) -> Mapping[str, Any]:

@@ -187,6 +187,7 @@ def chain(locale: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys((*found, LAST_RESORT)))
 
 
+@lru_cache(maxsize=1024)
 def _language(locale: str) -> str:
     return re.split("[-_]", locale)[0].lower()
 
@@ -211,13 +212,13 @@ def amount_text(minor: int, currency: str, locale: str) -> str:
     """An amount for a reader, `NGN 6,500.00`: the code, grouped digits, plain characters only."""
     place, digits = _locale(locale), minor_units(currency)
     exponent = 2 if digits is None else digits
-    pattern = _pattern(place.decimal_formats[None], exponent)
-    amount = pattern.apply(Decimal(minor).scaleb(-exponent), place)
+    amount = _pattern(locale, exponent).apply(Decimal(minor).scaleb(-exponent), place)
     return f"{currency} {amount}".translate(_PLAIN)
 
 
-def _pattern(habit: NumberPattern, exponent: int) -> NumberPattern:
-    pattern = copy(habit)
+@lru_cache(maxsize=1024)
+def _pattern(locale: str, exponent: int) -> NumberPattern:
+    pattern = copy(_locale(locale).decimal_formats[None])
     pattern.frac_prec = (exponent, exponent)
     return pattern
 

@@ -4,6 +4,7 @@ The next batch is begun while the one before it is being sent; no connection is 
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -52,35 +53,84 @@ async def run_lane(lane: Lane, stop: Stop | None = None) -> LaneCounts:
     stop = stop or Stop()
     counts = LaneCounts()
     recorder = _Recorder(lane)
-    sending: asyncio.Task[None] | None = None
+    sender = _Sender(lane, recorder)
     try:
-        while not stop.asked:
+        while not stop.asked and not sender.failed:
             begun = await begin(lane)
             counts.add(begun)
-            if sending is not None:
-                await sending
-            sending = asyncio.create_task(_send_all(lane, begun.sent_off, recorder))
+            sender.put(begun.sent_off)
             if begun.claimed < lane.limits.batch:
                 break
+            await sender.room()
+    except asyncio.CancelledError:
+        sender.cut_off()
+        raise
     finally:
         # also when the begin failed: what was begun before is sent and recorded
-        if sending is not None:
-            await sending
-        await recorder.close()
+        try:
+            await sender.close()
+        finally:
+            await recorder.close()
     return counts
 
 
-async def _send_all(lane: Lane, outgoing: Sequence[Outgoing], recorder: "_Recorder") -> None:
-    """Send a batch, `at_once` at a time; workers take from one iterator, so none waits for another."""
-    waiting = iter(outgoing)
+class _Sender:
+    """Sends in order, `at_once` at a time; a batch joins the queue while the one before is in flight.
 
-    async def worker() -> None:
-        for one in waiting:
-            recorder.add(Sent(one, await _send(lane, one)))
+    At most one batch waits whole: what a crash finds begun stays little, and deadlines stay far.
+    """
 
-    workers = min(lane.limits.at_once, len(outgoing))
-    await asyncio.gather(*(worker() for _ in range(workers)))
-    recorder.flush_soon()
+    def __init__(self, lane: Lane, recorder: "_Recorder") -> None:
+        self._lane = lane
+        self._recorder = recorder
+        self._queue: deque[Outgoing] = deque()
+        self._working: set[asyncio.Task[None]] = set()
+        self._taken = asyncio.Event()
+        self._failure: BaseException | None = None
+
+    @property
+    def failed(self) -> bool:
+        return self._failure is not None
+
+    def put(self, batch: Sequence[Outgoing]) -> None:
+        """Queue a batch and have enough hands for it."""
+        self._queue.extend(batch)
+        wanted = min(self._lane.limits.at_once, len(self._working) + len(self._queue))
+        for _ in range(wanted - len(self._working)):
+            task = asyncio.create_task(self._work())
+            self._working.add(task)
+            task.add_done_callback(self._ended)
+
+    async def _work(self) -> None:
+        while self._queue:
+            one = self._queue.popleft()
+            self._taken.set()
+            self._recorder.add(Sent(one, await _send(self._lane, one)))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._working.discard(task)
+        if not task.cancelled() and (problem := task.exception()) is not None:
+            self._failure = self._failure or problem
+            self._taken.set()
+
+    async def room(self) -> None:
+        """Wait until no more than one batch waits to be sent."""
+        while len(self._queue) > self._lane.limits.batch and not self.failed:
+            self._taken.clear()
+            await self._taken.wait()
+
+    def cut_off(self) -> None:
+        """Send nothing more: what was begun and not answered becomes unknown and is settled later."""
+        self._queue.clear()
+        for task in self._working:
+            task.cancel()
+
+    async def close(self) -> None:
+        """Wait until everything was sent; raises what kept a send from ending by itself."""
+        while self._working:
+            await asyncio.wait(self._working)
+        if self._failure is not None:
+            raise self._failure
 
 
 async def _send(lane: Lane, outgoing: Outgoing) -> Answer:
@@ -92,7 +142,7 @@ async def _send(lane: Lane, outgoing: Outgoing) -> Answer:
 
 
 class _Recorder:
-    """Writes answers every 50 or every 200 ms, whichever is first, while sending goes on.
+    """Writes answers every 200 or every 50 ms, whichever is first, while sending goes on.
 
     What a crash finds unrecorded becomes `unknown`, so little may wait.
     """

@@ -25,8 +25,8 @@ class Limits:
 
     batch: int = BATCH
     at_once: int = 256
-    record_every: int = 50
-    record_within: timedelta = timedelta(milliseconds=200)
+    record_every: int = 200
+    record_within: timedelta = timedelta(milliseconds=50)
     spread_retries: bool = True
 
 
