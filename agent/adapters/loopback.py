@@ -1,5 +1,6 @@
 """An HTTP application on this machine's own address, reachable from nowhere else."""
 
+import errno
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -8,7 +9,7 @@ from aiohttp import web
 HOST = "127.0.0.1"
 
 
-class PortTaken(OSError):
+class PortTaken(Exception):
     """Another process listens on that port."""
 
 
@@ -22,7 +23,9 @@ async def serve_loopback(app: web.Application, port: int = 0) -> AsyncIterator[s
         try:
             await web.TCPSite(runner, HOST, port).start()
         except OSError as problem:
-            raise PortTaken(problem.errno, f"port {port} is taken") from problem
+            if problem.errno != errno.EADDRINUSE:
+                raise
+            raise PortTaken(f"port {port} is taken") from problem
         yield f"http://{HOST}:{runner.addresses[0][1]}"
     finally:
         await runner.cleanup()

@@ -36,6 +36,7 @@ _HEADERS = {
 }
 _FILES = {"demo.css": "text/css", "demo.js": "text/javascript"}
 _OURS = frozenset({"127.0.0.1", "localhost"})
+FEATURED = 12
 _COOKIE = "duly-demo-language"
 CLOCKS = (
     ("America/New_York", "New York", "纽约"),
@@ -147,6 +148,7 @@ def _environment() -> Environment:
         loader=PackageLoader("agent.console", "demo"),
         autoescape=True,
         undefined=StrictUndefined,
+        auto_reload=False,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -176,11 +178,11 @@ def _context(bill: Bill, language: str) -> dict[str, Any]:
 
 
 def _featured(phones: tuple[Phone, ...]) -> tuple[Phone, ...]:
-    """The first phone of each situation, both languages among the first ones."""
+    """One phone for each of the situations that say most."""
     first: dict[Habit, Phone] = {}
     for phone in phones:
         first.setdefault(phone.players[0].habit, phone)
-    return tuple(first.values())
+    return tuple(first.values())[:FEATURED]
 
 
 def _others(phones: tuple[Phone, ...]) -> tuple[Phone, ...]:

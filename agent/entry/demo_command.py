@@ -7,11 +7,11 @@ import shutil
 import signal
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from agent.entry.demo_screen import Screen
     from agent.flows.demo import News
     from agent.flows.demo_view import View
+
+T = TypeVar("T")
 
 PORT = 8471
 INTERRUPTED = 130
@@ -176,18 +178,16 @@ async def _page_on(app: "web.Application", port: int | None) -> AsyncIterator[st
     """The page's address. A port that was asked for is insisted on; the usual one is only preferred."""
     from agent.adapters.loopback import PortTaken, serve_loopback
 
-    serving = serve_loopback(app, PORT if port is None else port)
-    try:
-        address = await serving.__aenter__()
-    except PortTaken as problem:
-        if port is not None:
-            raise Refused(f"{problem}; give another --port, or 0 for a free one") from None
-        serving = serve_loopback(app)
-        address = await serving.__aenter__()
-    try:
+    async with AsyncExitStack() as stack:
+        try:
+            address = await stack.enter_async_context(
+                serve_loopback(app, PORT if port is None else port)
+            )
+        except PortTaken as problem:
+            if port is not None:
+                raise Refused(f"{problem}; give another --port, or 0 for a free one") from None
+            address = await stack.enter_async_context(serve_loopback(app))
         yield address
-    finally:
-        await serving.__aexit__(None, None, None)
 
 
 def _open(address: str) -> None:
@@ -211,6 +211,9 @@ async def _perform(
     from agent.store.connect import open_pool
     from agent.store.demo import DemoRuns, demo_place
 
+    folder = settings.data_dir.expanduser()
+    if settings.database_url is None and not folder.exists():
+        ending.left = f"Left behind: {folder.resolve()}\nRemove it:   {_removal_of(folder)}"
     key = config.master_key(settings)
     urls = {
         "database_url": config.revealed(settings.database_url),
@@ -218,7 +221,7 @@ async def _perform(
     }
     try:
         async with (
-            open_stores(settings.data_dir, **urls) as stores,
+            _whole(open_stores(settings.data_dir, **urls)) as stores,
             demo_place(stores.database_url, f"{address}/") as place,
         ):
             legacy = _Legacy(settings, story, alone=place.alone)
@@ -231,6 +234,22 @@ async def _perform(
                 await pool.close()
     except DemoRuns as problem:
         raise Refused(f"{problem}; end it, or set another DULY_DATA_DIR") from None
+
+
+@asynccontextmanager
+async def _whole(opening: AbstractAsyncContextManager[T]) -> AsyncIterator[T]:
+    """What is being opened is opened to its end, also on Ctrl-C: half a start leaves a process behind."""
+    entering = asyncio.ensure_future(opening.__aenter__())
+    try:
+        opened = await asyncio.shield(entering)
+    except asyncio.CancelledError:
+        await entering
+        await opening.__aexit__(None, None, None)
+        raise
+    try:
+        yield opened
+    finally:
+        await opening.__aexit__(None, None, None)
 
 
 async def _show(
@@ -344,8 +363,12 @@ class _Legacy:
 
     def _removal(self) -> str:
         if self._alone:
-            return f"rm -r {shlex.quote(str(self._folder.resolve()))}"
+            return _removal_of(self._folder)
         return f"{self._duly} demo --remove"
+
+
+def _removal_of(folder: Path) -> str:
+    return f"rm -r {shlex.quote(str(folder.resolve()))}"
 
 
 def events_file(folder: Path) -> Path:
