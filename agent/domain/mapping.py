@@ -152,20 +152,29 @@ def placeholders(template: str) -> list[str]:
     return _PLACEHOLDER.findall(template)
 
 
-def events_of(mapping: Mapping, rows: Sequence[Raw[str, str]]) -> list[dict[str, Any] | Rejected]:
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What some rows of a group became; `rows` are their places in it."""
+
+    rows: tuple[int, ...]
+    event: dict[str, Any] | Rejected
+
+
+def events_of(mapping: Mapping, rows: Sequence[Raw[str, str]]) -> list[Made]:
     """The events that one row makes, or several rows of one loan together.
 
-    Every row may make events; with `group_by` an event that lists instalments is made once, from all.
+    With `group_by`, an event that lists instalments is made once, from all rows that it fits.
     """
-    made: list[dict[str, Any] | Rejected] = []
+    made: list[Made] = []
     for event in mapping.events:
-        fitting = [row for row in rows if event.when is None or event.when.holds(row)]
+        fitting = [n for n, row in enumerate(rows) if event.when is None or event.when.holds(row)]
         together = mapping.group_by is not None and event.parts
-        for group in [fitting] if together and fitting else [[row] for row in fitting]:
+        for places in [fitting] if together and fitting else [[n] for n in fitting]:
             try:
-                made.append(_event(mapping, event, group))
+                found: dict[str, Any] | Rejected = _event(mapping, event, [rows[n] for n in places])
             except BadCell as bad:
-                made.append(bad.rejected)
+                found = bad.rejected
+            made.append(Made(tuple(places), found))
     return made
 
 

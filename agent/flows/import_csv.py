@@ -144,14 +144,19 @@ def _spilled(run: Sequence[Row], files: ExitStack) -> Iterator[Row]:
 
 
 def _events(mapping: Mapping, header: Sequence[str], group: Sequence[Row]) -> Iterator[Pending]:
-    number = group[0][1]
-    body = orjson.dumps([cells for _, _, cells in group])
     made = events_of(mapping, [dict(zip(header, cells, strict=True)) for _, _, cells in group])
-    for index, event in enumerate(made):
-        if isinstance(event, Rejected):
-            yield Pending(b"", number, body, refused=event)
-            continue
-        subject = str(event.get("subject") or "").encode()
-        yield Pending(subject, number, body + b"#%d" % index, raw=event)
-    if not made:
-        yield Pending(b"", number, body, refused=Rejected(Reason.BAD_ROW, "no event"))
+    unused = set(range(len(group)))
+    for index, one in enumerate(made):
+        unused -= set(one.rows)
+        number = group[one.rows[0]][1]
+        body = orjson.dumps([index, [group[place][2] for place in one.rows]])
+        if isinstance(one.event, Rejected):
+            yield Pending(b"", number, body, refused=one.event)
+        else:
+            subject = str(one.event.get("subject") or "").encode()
+            yield Pending(subject, number, body, raw=one.event)
+    for place in sorted(unused):
+        _, number, cells = group[place]
+        yield Pending(
+            b"", number, orjson.dumps(cells), refused=Rejected(Reason.BAD_ROW, "no event")
+        )
