@@ -13,7 +13,8 @@ import asyncpg
 
 from agent.adapters.deadman import dead_man
 from agent.clock import SystemClock
-from agent.entry.worker import Lanes, quiet_collector, serve_worker
+from agent.entry.collector import quiet_collector
+from agent.entry.worker import Lanes, serve_worker
 from agent.flows.dispatch import Stop, run_lane
 from agent.flows.lane import Lane
 from agent.flows.rules import packs, texts

@@ -9,8 +9,8 @@ from time import perf_counter
 
 import asyncpg
 
-from agent.flows.portfolios import Founding, Portfolio, ensure_portfolios
 from agent.flows.planning import plan
+from agent.flows.portfolios import Founding, Portfolio, ensure_portfolios
 from agent.store.connect import open_connection, open_pool
 from benchmarks.bars import Shown, middle, middles
 from benchmarks.shop import Shop

@@ -110,7 +110,7 @@ async def open_shop(size: Size, rounds: int, tell: Tell) -> AsyncIterator[Shop]:
     with tempfile.TemporaryDirectory(prefix="duly-bench-", ignore_cleanup_errors=True) as name:
         folder = Path(name)
         # as root the servers run as another account, which has to get in
-        os.chmod(folder, 0o711)  # noqa: PTH101 - a step of microseconds
+        os.chmod(folder, 0o711)  # noqa: S103, PTH101 - the store's account has to get in
         async with embedded_postgres(folder) as server, embedded_valkey(folder) as redis_url:
             yield Shop(folder, server, redis_url, size, rounds, tell)
 

@@ -185,10 +185,14 @@ def _settle(
 
 def _schedule_crossing(loan: Loan, buckets: tuple[int, ...]) -> Loan:
     at = next_crossing(loan.now, loan.bucket, buckets, loan.facts.zone)
+    if at == loan.next_bucket_at:
+        return loan
     return replace(loan, next_bucket_at=at)
 
 
 def _tell(loan: Loan, new: tuple[Outcome, ...], out: list[Numbered]) -> Loan:
+    if not new:
+        return loan
     claims = list(loan.claims)
     seq, bucket = loan.outcome_seq, loan.bucket
     for outcome in new:

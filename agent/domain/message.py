@@ -210,10 +210,35 @@ def worded(wording: Wording, locale: str, text_locale: str) -> Mapping[str, str]
 @lru_cache(maxsize=16384)
 def amount_text(minor: int, currency: str, locale: str) -> str:
     """An amount for a reader, `NGN 6,500.00`: the code, grouped digits, plain characters only."""
-    place, digits = _locale(locale), minor_units(currency)
+    digits = minor_units(currency)
     exponent = 2 if digits is None else digits
-    amount = _pattern(locale, exponent).apply(Decimal(minor).scaleb(-exponent), place)
-    return f"{currency} {amount}".translate(_PLAIN)
+    habit = _thousands(locale)
+    if habit is None or minor < 0:
+        return f"{currency} {_spelled(minor, locale, exponent)}".translate(_PLAIN)
+    group, point = habit
+    whole, rest = divmod(minor, 10**exponent)
+    fraction = f"{point}{rest:0{exponent}d}" if exponent else ""
+    return f"{currency} {whole:,}".replace(",", group) + fraction
+
+
+def _spelled(minor: int, locale: str, exponent: int) -> str:
+    return _pattern(locale, exponent).apply(Decimal(minor).scaleb(-exponent), _locale(locale))
+
+
+@lru_cache(maxsize=1024)
+def _thousands(locale: str) -> tuple[str, str] | None:
+    """The two marks of a reader who writes plain digits in threes; None for every other habit.
+
+    Most do, and putting in two marks is thirty times quicker than asking what their habit is.
+    """
+    few, many = (
+        _spelled(minor, locale, 2).translate(_PLAIN) for minor in (123_456, 123_456_789_012)
+    )
+    found = re.fullmatch(r"1(\D)234(\D)56", few)
+    if found is None or not few.isascii():
+        return None
+    group, point = found[1], found[2]
+    return (group, point) if many == f"1{group}234{group}567{group}890{point}12" else None
 
 
 @lru_cache(maxsize=1024)

@@ -39,4 +39,7 @@ def run(doing: Coroutine[Any, Any, T]) -> T:
     """Run a command's asynchronous part to its end."""
     import uvloop
 
+    from agent.entry.collector import quiet_collector
+
+    quiet_collector()
     return uvloop.run(doing)

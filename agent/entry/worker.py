@@ -5,7 +5,6 @@ into PostgreSQL. Each of the three is enough by itself, so that none of them has
 """
 
 import asyncio
-import gc
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -15,6 +14,7 @@ import structlog
 
 from agent.adapters.queue import AWAY, answer_doorbell
 from agent.clock import Clock
+from agent.entry.collector import quiet_collector
 from agent.flows.dispatch import Stop
 from agent.store import ticks
 from agent.store.sql import Connection
@@ -153,17 +153,6 @@ async def hear_doorbell(redis_url: str, lanes: Lanes) -> None:
         else:
             there = True
         await asyncio.sleep(RECONNECT_SECONDS)
-
-
-def quiet_collector() -> None:
-    """Keep the cyclic collector from walking all that was imported, again and again, for each batch.
-
-    A batch makes tens of thousands of values that die by reference count; collections that they set
-    off cost a fifth of a worker's time and find nothing.
-    """
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(50_000, 20, 100)
 
 
 async def serve_worker(

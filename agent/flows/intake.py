@@ -3,10 +3,12 @@
 One transaction a batch. What does not fit is kept with its reason and stops nothing else.
 """
 
+import asyncio
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import islice
 
 import asyncpg
 import orjson
@@ -38,6 +40,7 @@ from agent.store.keyring import Keyring, event_place, line_place, seal
 from agent.store.sql import Connection, execute, fetch_value
 
 BATCH = 2_000
+_SLICE = 50
 # two imports of one file meet again and again; each time one of them gets further
 TRIES = 10
 _AGAIN = (
@@ -101,13 +104,39 @@ class Desk:
 
 
 async def take(desk: Desk, lines: Iterable[tuple[int, bytes]], now: datetime) -> Taken:
-    """Take numbered lines of CloudEvents, in batches; the same event twice is a no-op."""
-    reads, unreads = read_lines(lines)
+    """Take numbered lines of CloudEvents, in batches; the same event twice is a no-op.
+
+    One batch is read while the one before it is being stored.
+    """
     total = Taken()
-    for start in range(0, max(len(reads), 1), BATCH):
-        batch = reads[start : start + BATCH]
-        total.add(await take_batch(desk, batch, unreads if start == 0 else (), now))
+    storing: asyncio.Task[Taken] | None = None
+    try:
+        async for reads, unreads in _batches(lines):
+            if storing is not None:
+                total.add(await storing)
+            storing = asyncio.create_task(take_batch(desk, reads, unreads, now))
+        if storing is not None:
+            total.add(await storing)
+    finally:
+        if storing is not None and not storing.done():
+            storing.cancel()
     return total
+
+
+async def _batches(
+    lines: Iterable[tuple[int, bytes]],
+) -> AsyncIterator[tuple[list[Read], list[Unread]]]:
+    """Batches of what was read, a slice at a time, so that PostgreSQL is answered in between."""
+    coming = iter(lines)
+    while batch := list(islice(coming, BATCH)):
+        reads: list[Read] = []
+        unreads: list[Unread] = []
+        for start in range(0, len(batch), _SLICE):
+            more, bad = read_lines(batch[start : start + _SLICE])
+            reads += more
+            unreads += bad
+            await asyncio.sleep(0)
+        yield reads, unreads
 
 
 async def take_batch(

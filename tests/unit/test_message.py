@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 import schedules
 import templates
+from agent.domain import message
 from agent.domain.ladder import Action, Ladder, Problem, Stage, compile_ladder
 from agent.domain.message import (
     NAMES,
@@ -247,3 +248,15 @@ def test_texts_are_reached_by_plain_names_only() -> None:
     assert templates.text("en", "due-soon") is not None
     for locale, name in (("en", "no"), ("..", "due-soon"), ("en", "../zh-CN/due-soon"), ("", "")):
         assert templates.text(locale, name) is None
+
+
+@pytest.mark.parametrize(
+    "locale", ["en", "en-NG", "de", "fr", "es", "pl", "hi", "ar", "zh-CN", "sw"]
+)
+@pytest.mark.parametrize("currency", ["NGN", "JPY", "KWD"])
+def test_the_quick_way_to_write_an_amount_is_the_long_one(locale: str, currency: str) -> None:
+    exponent = message.minor_units(currency)
+    assert exponent is not None
+    for minor in (0, 7, 99, 100, 1_000, 99_999, 100_000, 1_234_567, 10**12 + 5):
+        long = f"{currency} {message._spelled(minor, locale, exponent)}".translate(message._PLAIN)
+        assert message.amount_text(minor, currency, locale) == long
