@@ -302,7 +302,7 @@ def _summary(view: "View") -> list[str]:
         f" {view.acked} of {view.told} outcomes acknowledged by the ledger."
     )
     complaints = [f"The ledger complains: {complaint}" for complaint in view.ledger.complaints]
-    return [story, verdict(view), *complaints]
+    return [story, verdict(view.check), *complaints]
 
 
 class _Legacy:

@@ -15,7 +15,7 @@ from rich.text import Text
 from agent.domain.calendar import local_date, local_time
 from agent.domain.report_words import OUTCOMES, meaning
 from agent.flows.demo import Kind, News
-from agent.flows.demo_view import Phase, View
+from agent.flows.demo_view import Check, Phase, View
 
 _FACTS = {
     "loan.opened": "loan opened",
@@ -53,7 +53,6 @@ class PlainScreen:
         self._console = console
         self._day: date | None = None
         self._counts: Counter[Kind] = Counter()
-        self._checked: object = None
 
     def __enter__(self) -> Self:
         return self
@@ -70,10 +69,9 @@ class PlainScreen:
                 self._tell_day()
             self._day = max(one.at.date(), self._day or one.at.date())
             self._counts[one.kind] += 1
-        if view.check is not None and view.check.at != self._checked:
-            self._tell_day()
-            self._checked = view.check.at
-            self.say(f"{view.check.at.date()}  {verdict(view)}")
+            if one.kind is Kind.CHECK:
+                self._tell_day()
+                self.say(f"{self._day}  {verdict(one.detail['check'])}")
         if view.phase is Phase.ENDED:
             self._tell_day()
 
@@ -138,7 +136,7 @@ class LiveScreen:
             (f"{dict(view.buckets)['paid']}", "bold"), " loans paid off",
         )  # fmt: skip
         held = view.check is None or not view.check.violated
-        told = Text(verdict(view), style="green" if held else "bold red")
+        told = Text(verdict(view.check), style="green" if held else "bold red")
         page = Text.assemble("Page: ", (self._address, "bold"), "   Ctrl-C ends the demo")
         return Group(totals, told, page)
 
@@ -196,15 +194,14 @@ def _said(one: News) -> str:
             )
             return f"ledger: {OUTCOMES.get(one.said, one.said)}{again}"
         case Kind.CHECK:
-            return one.said
+            return verdict(one.detail["check"])
 
 
-def verdict(view: View) -> str:
-    """What the invariants said last."""
-    check = view.check
+def verdict(check: Check | None) -> str:
+    """What the invariants said."""
     if check is None:
         return "Invariants are checked every virtual week"
     if check.violated:
         names = ", ".join(f"{finding.id} {finding.title}" for finding in check.violated)
         return f"VIOLATED on {check.at.date()}: {names}"
-    return f"All {check.held} invariants that apply hold, checked on {check.at.date()}"
+    return f"All {check.held} invariants that apply hold on {check.at.date()}"

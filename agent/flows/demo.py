@@ -114,6 +114,7 @@ class Demo:
         self._check_at = history.first + WEEK
         self.check: Check | None = None
         self.violated: set[str] = set()
+        self._checks: list[News] = []
         self._refreshed, self._serial, self._phase = 0.0, 0, Phase.RUNNING
         self._taken = self._told_events = self._told_heard = self._told_log = 0
         self._refusals: list[Refusal] = []
@@ -184,6 +185,7 @@ class Demo:
     async def _check(self, at: datetime) -> None:
         found = await check(self._pool, self._keyring, at, packs=self.game.packs)
         self.check = Check(at, found)
+        self._checks.append(News(at, Kind.CHECK, "", None, "", {"check": self.check}))
         self.violated |= {finding.id for finding in self.check.violated}
 
     async def _refresh(self) -> View:
@@ -195,7 +197,8 @@ class Demo:
         self._refusals += refused
         view = await look(self._pool, self._story, self.game.ladder, self._moment())
         news = [*self._new_facts(), *self._new_messages(view), *self._new_outcomes()]
-        news += [_refused(refusal) for refusal in refused]
+        news += [_refused(refusal) for refusal in refused] + self._checks
+        self._checks = []
         self._hear(view, sorted(news, key=lambda one: one.at))
         return view
 
