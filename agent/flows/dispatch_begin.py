@@ -380,6 +380,7 @@ async def _write_decisions(conn: Connection, lane: Lane, batch: _Batch) -> None:
         untils=[decision.until for _, decision in made],
         rules=[",".join(decision.rules) for _, decision in made],
         hashes=[facts_hash(case.facts) for case, _ in made],
+        zones=[case.loan.zone for case, _ in made],
         revs=[case.person.rev for case, _ in made],
     )
 

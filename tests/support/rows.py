@@ -122,6 +122,7 @@ class World:
             "rules": [],
             "facts_hash": bytes(32),
             "packs": "house@1",
+            "zone": "Africa/Lagos",
             "person_rev": row["person_rev"],
         }
         await self.insert("decision", values | change)

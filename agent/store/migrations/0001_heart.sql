@@ -303,6 +303,8 @@ create table decision (
     rules text[] not null,
     facts_hash bytea not null check (length(facts_hash) = 32),
     packs text not null,
+    -- the zone in which the loan counted its days then: people move
+    zone text not null,
     person_rev bigint not null,
     primary key (portfolio_id, decided_at, id),
     check ((verdict = 'snooze') = (until_at is not null)),

@@ -99,13 +99,13 @@ where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and lifted
 -- name: insert_decisions
 -- What the gate answered, every failing rule, and a hash of the facts it looked at.
 insert into decision (portfolio_id, loan_id, anchor, stage, decided_at, verdict, until_at, rules,
-                      facts_hash, packs, person_rev)
+                      facts_hash, packs, zone, person_rev)
 select :portfolio, w.loan_id, w.anchor, w.stage, :now, w.verdict, w.until_at,
        case when w.rules = '' then '{}'::text[] else string_to_array(w.rules, ',') end,
-       w.facts_hash, :packs, w.person_rev
+       w.facts_hash, :packs, w.zone, w.person_rev
 from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :verdicts::text[],
-            :untils::timestamptz[], :rules::text[], :hashes::bytea[], :revs::bigint[])
-     as w (loan_id, anchor, stage, verdict, until_at, rules, facts_hash, person_rev);
+            :untils::timestamptz[], :rules::text[], :hashes::bytea[], :zones::text[], :revs::bigint[])
+     as w (loan_id, anchor, stage, verdict, until_at, rules, facts_hash, zone, person_rev);
 
 -- name: begin_attempts
 -- Write down what is about to be sent. A number or a notice with an unsettled attempt gets none now.

@@ -8,6 +8,7 @@ where w.until_at is null or w.until_at > :now;
 
 -- name: derive_held_until
 -- The latest end of the holds that cover whole loans of these people; planning skips loans until then.
+-- Loans that are not open, too: a reversal may open them again.
 update loan l
 set held_until = h.until_at,
     anchor_since = case when h.until_at is null then :now else l.anchor_since end
@@ -15,7 +16,7 @@ from (
     select o.portfolio_id, o.id,
            max(coalesce(h.until_at, 'infinity')) filter (where h.id is not null) as until_at
     from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
-    join loan o on o.portfolio_id = w.portfolio_id and o.borrower_id = w.id and o.status = 'open'
+    join loan o on o.portfolio_id = w.portfolio_id and o.borrower_id = w.id
     left join hold h on h.portfolio_id = o.portfolio_id and h.borrower_id = o.borrower_id
          and h.lifted_at is null and (h.scope = 'person' or (h.scope = 'loan' and h.loan_id = o.id))
     group by o.portfolio_id, o.id

@@ -1,17 +1,20 @@
 -- name: replay_messages
 -- Everything that left, in order of time, with what it takes to read it again.
-select p.id as portfolio_id, p.name as portfolio, l.ref as loan, b.ref as borrower, b.data_key, l.zone,
+select p.id as portfolio_id, p.name as portfolio, l.ref as loan, b.ref as borrower, b.data_key,
+       coalesce(d.zone, l.zone) as zone,
        a.token, a.stage, a.channel, a.begun_at, a.anchor, a.amount_minor, a.currency, a.body, a.state
 from attempt a
 join portfolio p on p.id = a.portfolio_id
 join loan l on l.portfolio_id = a.portfolio_id and l.id = a.loan_id
 join borrower b on b.portfolio_id = a.portfolio_id and b.id = a.borrower_id
+left join decision d on d.portfolio_id = a.portfolio_id and d.loan_id = a.loan_id and d.anchor = a.anchor
+                    and d.stage = a.stage and d.decided_at = a.begun_at and d.verdict = 'send'
 where a.state not in ('refused', 'absent')
 order by a.begun_at, p.name, l.ref, a.anchor, a.stage, a.channel;
 
 -- name: replay_decisions
 -- Every answer of the gate, in order of time.
-select p.name as portfolio, l.ref as loan, l.zone, d.stage, d.anchor, n.due_at, d.decided_at, d.verdict,
+select p.name as portfolio, l.ref as loan, d.zone, d.stage, d.anchor, n.due_at, d.decided_at, d.verdict,
        d.until_at, d.rules
 from decision d
 join portfolio p on p.id = d.portfolio_id
