@@ -302,7 +302,7 @@ def _amount(text: str, column: str, style: Style, currency: str) -> str:
 
 def _moment(text: str, column: str, style: Style, form: str | None) -> datetime:
     found = _parsed(text, form)
-    if found is None and form is not None and style.date_format is not None:
+    if found is None and style.date_format is not None:
         found = _parsed(text, style.date_format)
     if found is None:
         raise BadCell(Reason.BAD_DATE, column)

@@ -107,7 +107,7 @@ def _word(row: Any) -> str:
 
 
 async def standing_claims(pool: "asyncpg.Pool[Any]") -> dict[str, Any]:
-    """For every loan, the last bucket and whether a payoff stands, of the outcomes not taken back."""
+    """For every loan that is not closed unpaid, the last bucket and whether a payoff stands, of the outcomes not taken back."""
     rows = await pool.fetch(
         """
         select l.ref, l.bucket,
@@ -116,6 +116,7 @@ async def standing_claims(pool: "asyncpg.Pool[Any]") -> dict[str, Any]:
         left join outcome o on o.portfolio_id = l.portfolio_id and o.loan_id = l.id
              and not exists (select 1 from outcome r where r.portfolio_id = o.portfolio_id
                              and r.loan_id = o.loan_id and r.corrects = o.seq)
+        where l.status <> 'closed'
         group by l.portfolio_id, l.ref, l.bucket
         """
     )
@@ -125,7 +126,8 @@ async def standing_claims(pool: "asyncpg.Pool[Any]") -> dict[str, Any]:
 _FACTS = {
     "loans": """select l.ref, p.name, b.ref as person, l.currency, l.zone, l.opened_at, l.status, l.anchor,
                 l.balance_minor, l.paid_minor, l.closed_at, l.close_reason, l.product, l.principal_minor,
-                l.bucket, l.next_bucket_at, l.held_until
+                -- a loan closed unpaid keeps the bucket it was in when that was learned
+                case when l.status <> 'closed' then l.bucket end, l.next_bucket_at, l.held_until
                 from loan l join portfolio p on p.id = l.portfolio_id
                 join borrower b on b.portfolio_id = l.portfolio_id and b.id = l.borrower_id""",
     "instalments": """select l.ref, i.kind, i.due_on, i.amount_minor from instalment i
