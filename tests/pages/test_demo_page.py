@@ -187,9 +187,10 @@ async def test_it_brings_itself_up_to_date_and_leaves_the_reader_in_place(
         before = await page.locator(".figures dd").nth(1).inner_text()
         summary = page.locator("summary").first
         await summary.click()
-        screen = page.locator(".screen").nth(2)
+        screen = await page.query_selector(".screen:has(.bubble:nth-child(6))")
         await screen.focus()
         await screen.evaluate("node => { node.scrollTop = -40; window.scrollTo(0, 300) }")
+        assert await screen.evaluate("node => node.scrollTop") == -40
         bill.view = views[-1]
         await page.wait_for_function(
             "before => document.querySelectorAll('.figures dd')[1].textContent !== before",
