@@ -222,7 +222,8 @@ def amount_text(minor: int, currency: str, locale: str) -> str:
 
 
 def _spelled(minor: int, locale: str, exponent: int) -> str:
-    return _pattern(locale, exponent).apply(Decimal(minor).scaleb(-exponent), _locale(locale))
+    amount = Decimal(minor).scaleb(-exponent)
+    return str(_pattern(locale, exponent).apply(amount, _locale(locale)))
 
 
 @lru_cache(maxsize=1024)
@@ -243,7 +244,7 @@ def _thousands(locale: str) -> tuple[str, str] | None:
 
 @lru_cache(maxsize=1024)
 def _pattern(locale: str, exponent: int) -> NumberPattern:
-    pattern = copy(_locale(locale).decimal_formats[None])
+    pattern: NumberPattern = copy(_locale(locale).decimal_formats[None])
     pattern.frac_prec = (exponent, exponent)
     return pattern
 
