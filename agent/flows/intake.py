@@ -25,7 +25,6 @@ from agent.flows.intake_people import (
 from agent.flows.portfolios import Founding, ensure_portfolios
 from agent.flows.reading import Read, Unread, read_lines, whole
 from agent.flows.routing import (
-    PARKED,
     Item,
     drop_known,
     find_places,
@@ -253,7 +252,8 @@ async def _record(
         _count(item, taken)
         if item.read is not None:
             rows.append(_row(desk, people, item, item.read, step, position))
-        elif item.refused is None or item.refused.reason not in PARKED:
+        elif item.refused is None or item.refused.reason != item.parked_for:
+            # a reversal that waited for its loan may now wait for its payment
             woken.append((item, position))
     await insert_events(conn, rows)
     if woken:

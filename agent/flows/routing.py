@@ -27,6 +27,7 @@ class Item:
     portfolio_id: int
     read: Read | None = None
     parked_in: int | None = None
+    parked_for: str | None = None
     refused: Rejected | None = None
 
     @property
@@ -232,7 +233,13 @@ def _woken(row: Any, keyring: Keyring, bringer: Item) -> Item:
     )
     assert isinstance(event, Event), f"a stored event no longer reads: {row['id']}"
     known_at = max(bringer.known_at, row["at"])
-    return Item(event, known_at, bringer.portfolio_id, parked_in=row["portfolio_id"])
+    return Item(
+        event,
+        known_at,
+        bringer.portfolio_id,
+        parked_in=row["portfolio_id"],
+        parked_for=row["reason"],
+    )
 
 
 def in_order(items: Iterable[Item]) -> list[Item]:

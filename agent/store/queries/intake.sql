@@ -71,7 +71,7 @@ from (select distinct hashtext(ref) & 63 as k from unnest(:refs::text[]) as ref 
 
 -- name: parked_events
 -- Rejected events that wait for their loan, their payment or their person to become known.
-select portfolio_id, id, source, type, subject, at, data, personal
+select portfolio_id, id, source, type, subject, at, reason, data, personal
 from ledger_event
 where subject = any(:subjects::text[]) and state = 'rejected'
   and reason in ('unknown-loan', 'unknown-payment', 'unknown-borrower')
