@@ -76,12 +76,12 @@ class PlainScreen:
             self._tell_day()
 
     def _tell_day(self) -> None:
-        if self._counts:
-            told = ", ".join(
-                f"{count} {words[count != 1]}"
-                for kind, words in _COUNTED.items()
-                if (count := self._counts[kind])
-            )
+        told = ", ".join(
+            f"{count} {words[count != 1]}"
+            for kind, words in _COUNTED.items()
+            if (count := self._counts[kind])
+        )
+        if told:
             self.say(f"{self._day}  {told}")
         self._counts.clear()
 
