@@ -5,8 +5,8 @@ instalments, people, active numbers, holds, stored events with their states. Wha
 of outcomes, because each order learns things at other times; but the claims that stand in the end, after
 retractions, must tell the same bucket and the same payoff, and they must equal the loan's own columns.
 
-Not equal by nature, and so not in here: a fee without a date (it falls due with the anchor of the moment it is
-learned), two openings of one loan, a payment or closing told twice under other ids (the first one stands).
+Not equal by nature, and so not in here: a fee without a date (it falls due with the anchor of the moment
+it is learned), two openings of one loan, a payment or closing told twice under other ids: the first stands.
 """
 
 import asyncio
@@ -32,7 +32,12 @@ from tests.support.intake import (
     wipe,
 )
 
-DAYS = [f"2024-{month:02}-{day:02}T{hour:02}:30:00+00:00" for month in (1, 2, 3, 4, 5) for day in (3, 12, 25) for hour in (9, 18)]  # fmt: skip
+DAYS = [
+    f"2024-{month:02}-{day:02}T{hour:02}:30:00+00:00"
+    for month in (1, 2, 3, 4, 5)
+    for day in (3, 12, 25)
+    for hour in (9, 18)
+]
 
 
 @st.composite
@@ -42,7 +47,6 @@ def lives(draw: st.DrawFn) -> list[Event]:
     for number in range(draw(st.integers(1, 3))):
         loan, who = f"L{number}", draw(st.sampled_from(["ann", "bob"]))
         phone = f"+234701000000{draw(st.integers(1, 4))}"
-        zone = draw(st.sampled_from(["Africa/Lagos", "Africa/Lagos", "Asia/Tokyo"]))
         at = f"2024-01-0{number + 1}T08:0{number}:00+00:00"
         # days are counted where the loan was opened unless its person moves: here everybody stays
         zone = "Africa/Lagos"
@@ -64,7 +68,8 @@ def lives(draw: st.DrawFn) -> list[Event]:
     for who in ("ann", "bob"):
         for day in draw(st.lists(st.sampled_from(DAYS), max_size=2, unique=True)):
             phone = f"+234701000000{draw(st.integers(1, 4))}"
-            events.append(event("borrower.updated", who, day, borrower=person(who, phone, timezone="Africa/Lagos")))  # fmt: skip
+            told = person(who, phone, timezone="Africa/Lagos")
+            events.append(event("borrower.updated", who, day, borrower=told))
         if draw(st.integers(0, 3)) == 0:
             events.append(
                 event("borrower.flagged", who, draw(st.sampled_from(DAYS)), flag="dispute")

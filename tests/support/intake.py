@@ -107,11 +107,12 @@ def _word(row: Any) -> str:
 
 
 async def standing_claims(pool: "asyncpg.Pool[Any]") -> dict[str, Any]:
-    """For every loan that is not closed unpaid, the last bucket and whether a payoff stands, of the outcomes not taken back."""
+    """For every loan that is not closed: its bucket, and whether a payoff is the last standing word on it."""
     rows = await pool.fetch(
         """
         select l.ref, l.bucket,
-               coalesce(bool_or(o.type = 'account.paid_off'), false) as paid_off
+               coalesce(max(o.seq) filter (where o.type = 'account.paid_off'), 0)
+               > coalesce(max(o.seq) filter (where o.type = 'account.bucket_changed'), 0) as paid_off
         from loan l
         left join outcome o on o.portfolio_id = l.portfolio_id and o.loan_id = l.id
              and not exists (select 1 from outcome r where r.portfolio_id = o.portfolio_id

@@ -51,7 +51,7 @@ def pay(ref: str, amount: str, when: datetime) -> Event:
 class Course:
     """A loan through time; remembers what was told."""
 
-    def __init__(self, now: datetime = day(-30)) -> None:
+    def __init__(self, now: datetime = OPENING.at) -> None:
         self.said: list[str] = []
         self.refused: list[str] = []
         self.loan: Loan | None = None
