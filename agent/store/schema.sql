@@ -64,7 +64,7 @@ CREATE TABLE public.attempt (
     CONSTRAINT attempt_state_check CHECK ((state = ANY (ARRAY['begun'::text, 'unknown'::text, 'accepted'::text, 'sent'::text, 'delivered'::text, 'undelivered'::text, 'failed'::text, 'refused'::text, 'absent'::text, 'closed_unknown'::text]))),
     CONSTRAINT attempt_token_check CHECK ((length(token) = 32))
 )
-WITH (fillfactor='70');
+WITH (fillfactor='50');
 
 COMMENT ON TABLE public.attempt IS 'One try through one channel. Recent ones only: settled rows move to attempt_archive.';
 
@@ -144,7 +144,8 @@ CREATE TABLE public.borrower (
     CONSTRAINT borrower_ref_check CHECK (((length(ref) >= 1) AND (length(ref) <= 200))),
     CONSTRAINT borrower_rev_check CHECK ((rev >= 0)),
     CONSTRAINT borrower_zones_check CHECK (((cardinality(zones) >= 1) AND (cardinality(zones) <= 40)))
-);
+)
+WITH (fillfactor='80');
 
 COMMENT ON COLUMN public.borrower.rev IS 'Raised by every blocking fact and every begun attempt of this person.';
 
@@ -455,7 +456,8 @@ CREATE TABLE public.number (
     CONSTRAINT number_address_key_check CHECK ((length(address_key) = 16)),
     CONSTRAINT number_channel_check CHECK ((channel = ANY (ARRAY['sms'::text, 'push'::text]))),
     CONSTRAINT number_rev_check CHECK ((rev >= 0))
-);
+)
+WITH (fillfactor='80');
 
 COMMENT ON TABLE public.number IS 'One address on one channel, by blind index: several people may share it.';
 

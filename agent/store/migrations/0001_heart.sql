@@ -63,7 +63,7 @@ create table borrower (
     told jsonb not null default '{}',
     updated_at timestamptz not null,
     unique (portfolio_id, ref)
-);
+) with (fillfactor = 80);
 comment on column borrower.told is 'Instant (epoch seconds) of the newest word on each field: an older one that comes late changes nothing.';
 comment on column borrower.data_key is 'Key of this person''s fields, wrapped by the master key; null after erasure.';
 comment on column borrower.rev is 'Raised by every blocking fact and every begun attempt of this person.';
@@ -75,7 +75,7 @@ create table number (
     address_key bytea not null check (length(address_key) = 16),
     rev bigint not null default 0 check (rev >= 0),
     primary key (portfolio_id, channel, address_key)
-);
+) with (fillfactor = 80);
 comment on table number is 'One address on one channel, by blind index: several people may share it.';
 
 create table contact_point (
@@ -344,7 +344,7 @@ create table attempt (
     primary key (portfolio_id, token),
     check (deadline_at > begun_at),
     check ((state in ('begun', 'unknown')) = (settled_at is null))
-) with (fillfactor = 70);
+) with (fillfactor = 50);
 comment on table attempt is 'One try through one channel. Recent ones only: settled rows move to attempt_archive.';
 comment on column attempt.clear_at is 'When a complete provider list first showed nothing; absence needs two, a horizon apart.';
 -- Open means settled_at is null, not a list of states: no index mentions the state, so a receipt that

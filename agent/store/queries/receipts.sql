@@ -26,21 +26,31 @@ with told as materialized (
 ), stored as (
     insert into receipt (portfolio_id, channel, provider_id, status, token, code, at, received_at, effect)
     select :portfolio, t.channel, t.provider_id, t.status, t.token, t.code, t.at, :now,
-           case when a.token is null then 'unmatched'
+           case when t.state = m.state then 'moved'
+                when a.state is null then 'unmatched'
                 when attempt_rank(t.state) = 4 and attempt_rank(a.state) = 4 and t.state <> a.state
-                    or attempt_rank(t.state) = 4 and attempt_rank(a.state) < 4 and t.state <> b.state
+                    or attempt_rank(t.state) = 4 and attempt_rank(a.state) < 4 and t.state <> m.state
                     then 'contradiction'
                 when attempt_rank(t.state) > attempt_rank(a.state) then 'moved'
                 else 'behind' end
     from told t
-    left join attempt a on a.portfolio_id = :portfolio and a.token = t.token
-    left join best b on b.token = t.token
+    left join moved m on m.token = t.token
+    -- what a receipt did is known without a look where it is the one that moved its attempt
+    left join lateral (
+        select a.state from attempt a
+        where a.portfolio_id = :portfolio and a.token = t.token and t.state is distinct from m.state
+        limit 1
+    ) a on true
     on conflict do nothing
 )
 select m.token, m.state, m.loan_id, m.anchor, m.stage, m.fence, m.channel,
        n.state as notice_state, n.route, n.schedule_version as version
 from moved m
-join notice n on n.portfolio_id = :portfolio and n.loan_id = m.loan_id and n.anchor = m.anchor
-             and n.stage = m.stage and n.fence = m.fence
-where n.closed_at is null
+-- one by its key, whatever the statistics say of a table that was empty a minute ago
+cross join lateral (
+    select n.state, n.route, n.schedule_version from notice n
+    where n.portfolio_id = :portfolio and n.loan_id = m.loan_id and n.anchor = m.anchor
+      and n.stage = m.stage and n.fence = m.fence and n.closed_at is null
+    limit 1
+) n
 order by m.loan_id, m.anchor, m.stage;
