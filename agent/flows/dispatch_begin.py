@@ -35,7 +35,7 @@ from agent.store.dispatch import (
     read_facts,
 )
 from agent.store.keyring import Unreadable, body_place, contact_place, seal, unseal
-from agent.store.sql import Connection, execute, fetch
+from agent.store.sql import Connection, execute, fetch, fetch_value
 from channels.base import Message
 
 BUSY_FIRST = timedelta(seconds=30)
@@ -248,19 +248,9 @@ def _move(
     *,
     next_at: datetime | None = None,
     reason: str | None = None,
-    route: int | None = None,
-    new_fence: int | None = None,
 ) -> Move:
     notice = case.notice
-    return Move(
-        notice.key,
-        notice.fence,
-        state,
-        next_at,
-        notice.route if route is None else route,
-        reason,
-        notice.fence if new_fence is None else new_fence,
-    )
+    return Move(notice.key, notice.fence, state, next_at, notice.route, reason)
 
 
 def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
@@ -288,15 +278,6 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
         return
     batch.outgoing.append(outgoing)
     batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane))
-    batch.moves.append(
-        _move(
-            case,
-            NoticeState.SENDING,
-            next_at=batch.now + DISPATCH_WINDOW,
-            route=outgoing.route,
-            new_fence=outgoing.fence,
-        )
-    )
     facts.contacts.setdefault(case.person.id, []).append((case.notice.key, batch.now))
 
 
@@ -334,14 +315,14 @@ def _attempt(
     token = outgoing.message.token
     return (
         token, *case.notice.key, case.person.id, row.point.id, row.point.channel, row.address_key,
-        outgoing.fence, case.person.rev, row.rev, amount, case.loan.currency,
+        outgoing.fence, outgoing.route, case.person.rev, row.rev, amount, case.loan.currency,
         f"{composed.locale}/{case.stage.message}", seal(key, composed.body.encode(), body_place(token)),
     )  # fmt: skip
 
 
 _ATTEMPT = (
     "tokens", "loans", "anchors", "stages", "borrowers", "points", "channels", "keys", "fences",
-    "person_revs", "number_revs", "amounts", "currencies", "templates", "bodies",
+    "routes", "person_revs", "number_revs", "amounts", "currencies", "templates", "bodies",
 )  # fmt: skip
 
 
@@ -349,7 +330,7 @@ async def _write(conn: Connection, lane: Lane, facts: Facts, batch: _Batch) -> N
     await _write_decisions(conn, lane, batch)
     if batch.attempts:
         columns = dict(zip(_ATTEMPT, map(list, zip(*batch.attempts, strict=True)), strict=True))
-        begun = await execute(
+        begun = await fetch_value(
             conn,
             "begin_attempts",
             portfolio=lane.portfolio.id,

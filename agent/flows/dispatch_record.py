@@ -5,6 +5,7 @@ that was faster; that is normal and changes nothing.
 """
 
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import datetime
 from typing import assert_never
@@ -23,8 +24,8 @@ from agent.domain.delivery import (
 from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
 from agent.flows.lane import Lane
-from agent.store.dispatch import Move, move_notices
-from agent.store.sql import Connection, execute, fetch
+from agent.store.dispatch import Move, Settling, settle
+from agent.store.sql import Connection, execute
 from channels.base import Accepted, Answer, Refusal, Refused, Unknown
 
 TRIES = 3
@@ -54,22 +55,44 @@ async def record(lane: Lane, sent: Sequence[Sent]) -> int:
 async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
     now = lane.clock.now()
     async with lane.pool.acquire() as conn, conn.transaction():
-        rows = await fetch(
-            conn,
-            "settle_attempts",
-            portfolio=lane.portfolio.id,
-            now=now,
-            tokens=[one.outgoing.message.token for one in sent],
-            fences=[one.outgoing.fence for one in sent],
-            states=[_state(one.answer).value for one in sent],
-            providers=[_provider_id(one.answer) for one in sent],
-            codes=[_code(one.answer) for one in sent],
-            looks=[_look_at(one.answer, now) for one in sent],
-        )
+        settlings = [_settling(one, now, spread=lane.limits.spread_retries) for one in sent]
+        rows = await settle(conn, lane.portfolio.id, settlings, now)
         settled = {row["token"] for row in rows}
         ours = [one for one in sent if one.outgoing.message.token in settled]
-        await _follow(conn, lane, ours, now)
+        refused = [one for one in ours if isinstance(one.answer, Refused)]
+        if refused:
+            failed = {one.token for one in settlings if _has_failed(one)}
+            await _follow(conn, lane, refused, failed, now)
     return len(ours)
+
+
+def _settling(one: Sent, now: datetime, *, spread: bool) -> Settling:
+    outgoing, answer = one.outgoing, one.answer
+    step = after_attempt(
+        _settled(answer),
+        now,
+        route=outgoing.route,
+        routes=outgoing.routes,
+        fallback_after=outgoing.fallback_after,
+        tries=outgoing.fence - 1,
+    )
+    next_at = step.next_at
+    if spread and next_at is not None and step.state is NoticeState.WAITING:
+        next_at += (next_at - now) * jitter(0, 0.25)
+    return Settling(
+        outgoing.message.token,
+        outgoing.fence,
+        _state(answer),
+        _provider_id(answer),
+        _code(answer),
+        _look_at(answer, now),
+        None if step.state is NoticeState.SENDING else step,
+        next_at,
+    )
+
+
+def _has_failed(settling: Settling) -> bool:
+    return settling.step is not None and settling.step.state is NoticeState.FAILED
 
 
 def _state(answer: Answer) -> AttemptState:
@@ -102,31 +125,19 @@ def _look_at(answer: Answer, now: datetime) -> datetime | None:
     return look_again(now, now) if isinstance(answer, Unknown) else None
 
 
-async def _follow(conn: Connection, lane: Lane, sent: Sequence[Sent], now: datetime) -> None:
-    await _suppress(conn, lane, sent, now)
-    await _retire(conn, lane, sent)
-    await _misconfigured(conn, lane, sent, now)
-    moves = [_move(one, now, spread=lane.limits.spread_retries) for one in sent]
-    await move_notices(conn, lane.portfolio.id, moves, now)
-    await open_failure_cases(conn, lane, [m for m in moves if m.state == NoticeState.FAILED], now)
-
-
-def _move(one: Sent, now: datetime, *, spread: bool) -> Move:
-    outgoing = one.outgoing
-    step = after_attempt(
-        _settled(one.answer),
-        now,
-        route=outgoing.route,
-        routes=outgoing.routes,
-        fallback_after=outgoing.fallback_after,
-        tries=outgoing.fence - 1,
-    )
-    next_at = step.next_at
-    if spread and next_at is not None and step.state is NoticeState.WAITING:
-        next_at += (next_at - now) * jitter(0, 0.25)
-    return Move(
-        outgoing.key, outgoing.fence, step.state, next_at, step.route, step.reason, outgoing.fence
-    )
+async def _follow(
+    conn: Connection, lane: Lane, refused: Sequence[Sent], failed: AbstractSet[str], now: datetime
+) -> None:
+    """What a refusal means beyond its attempt: for the number, the contact point, the channel, a person."""
+    await _suppress(conn, lane, refused, now)
+    await _retire(conn, lane, refused)
+    await _misconfigured(conn, lane, refused, now)
+    moves = [
+        Move(one.outgoing.key, one.outgoing.fence, NoticeState.FAILED, None, 0, "refused")
+        for one in refused
+        if one.outgoing.message.token in failed
+    ]
+    await open_failure_cases(conn, lane, moves, now)
 
 
 def _settled(answer: Answer) -> Settled:

@@ -1,5 +1,6 @@
 """What providers say later: receipts raise attempts, and end or start the wait for a fallback."""
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,6 +17,7 @@ from agent.store.sql import Connection, fetch
 from channels.base import Receipt
 
 BATCH = 2_000
+AT_ONCE = 2
 TRIES = 3
 
 
@@ -33,11 +35,18 @@ async def apply_receipts(
     receipts: Sequence[Receipt],
     now: datetime,
 ) -> Applied:
-    """Apply receipts in batches; doing it again changes nothing."""
-    notices = 0
-    for start in range(0, len(receipts), BATCH):
-        notices += await _again_on_deadlock(pool, portfolio, receipts[start : start + BATCH], now)
-    return Applied(len(receipts), notices)
+    """Apply receipts in batches, two at a time; doing it again changes nothing.
+
+    A receipt's effect does not depend on which other one comes first, so neither does a batch's.
+    """
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def apply(batch: Sequence[Receipt]) -> int:
+        async with turns:
+            return await _again_on_deadlock(pool, portfolio, batch, now)
+
+    batches = [receipts[start : start + BATCH] for start in range(0, len(receipts), BATCH)]
+    return Applied(len(receipts), sum(await asyncio.gather(*map(apply, batches))))
 
 
 async def _again_on_deadlock(
@@ -89,9 +98,7 @@ async def _moves(
         stage = ladder.stage(row["stage"]) if ladder else None
         step = next_step(row["state"], row["notice_state"], row["route"], stage, now)
         key = (row["loan_id"], row["anchor"], row["stage"])
-        moves.append(
-            Move(key, row["fence"], step.state, step.next_at, step.route, step.reason, row["fence"])
-        )
+        moves.append(Move(key, row["fence"], step.state, step.next_at, step.route, step.reason))
     return moves
 
 

@@ -23,7 +23,7 @@ from agent.domain.delivery import (
     prove,
 )
 from agent.flows.lane import Lane, ladder_for
-from agent.store.dispatch import Move, move_notices
+from agent.store.dispatch import Move, Settling, move_notices, settle
 from agent.store.keyring import body_place, contact_place, unseal
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Listed
@@ -152,46 +152,32 @@ def _look_at(look: _Look, now: datetime) -> datetime:
 async def _settle(conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime) -> None:
     if not looks:
         return
-    rows = await fetch(
-        conn,
-        "settle_attempts",
-        portfolio=lane.portfolio.id,
-        now=now,
-        tokens=[look.row["token"] for look in looks],
-        fences=[look.row["fence"] for look in looks],
-        states=[_SETTLED[look.proof][0].value for look in looks],
-        providers=[look.provider_id for look in looks],
-        codes=[look.proof.value for look in looks],
-        looks=[None for _ in looks],
+    rows = await settle(
+        conn, lane.portfolio.id, [await _settling(conn, lane, look, now) for look in looks], now
     )
     settled = {row["token"] for row in rows}
-    ours = [look for look in looks if look.row["token"] in settled]
-    moved = await move_notices(conn, lane.portfolio.id, await _moves(conn, lane, ours, now), now)
-    await _give_up(conn, lane, [row for row in moved if row["strandings"] >= STRANDINGS_MAX], now)
-    closed = [look.row for look in ours if look.proof is Proof.CLOSED]
-    await _open_cases(conn, lane, "unknown-send", closed, now)
+    worn = [row for row in rows if (row["strandings"] or 0) >= STRANDINGS_MAX]
+    await _give_up(conn, lane, worn, now)
+    closed = [look.row for look in looks if look.proof is Proof.CLOSED]
+    ours = [row for row in closed if row["token"] in settled]
+    await _open_cases(conn, lane, "unknown-send", ours, now)
 
 
-async def _moves(conn: Connection, lane: Lane, looks: Sequence[_Look], now: datetime) -> list[Move]:
-    moves = []
-    for look in looks:
-        row = look.row
-        ladder = await ladder_for(conn, lane.portfolio, row["version"])
-        stage = ladder.stage(row["stage"]) if ladder else None
-        step = after_attempt(
-            _SETTLED[look.proof][1],
-            now,
-            route=row["route"],
-            routes=len(stage.channels) if stage else 1,
-            fallback_after=stage.fallback_after if stage else None,
-        )
-        key, fence = (row["loan_id"], row["anchor"], row["stage"]), row["fence"]
-        moves.append(
-            Move(
-                key, fence, step.state, step.next_at, step.route, step.reason, fence, step.stranded
-            )
-        )
-    return moves
+async def _settling(conn: Connection, lane: Lane, look: _Look, now: datetime) -> Settling:
+    row, (state, settled) = look.row, _SETTLED[look.proof]
+    ladder = await ladder_for(conn, lane.portfolio, row["version"])
+    stage = ladder.stage(row["stage"]) if ladder else None
+    step = after_attempt(
+        settled,
+        now,
+        route=row["route"],
+        routes=len(stage.channels) if stage else 1,
+        fallback_after=stage.fallback_after if stage else None,
+    )
+    return Settling(
+        row["token"], row["fence"], state, look.provider_id, look.proof.value, None, step,
+        step.next_at,
+    )  # fmt: skip
 
 
 async def _give_up(conn: Connection, lane: Lane, rows: Sequence[Any], now: datetime) -> None:
@@ -199,7 +185,7 @@ async def _give_up(conn: Connection, lane: Lane, rows: Sequence[Any], now: datet
     moves = [
         Move(
             (row["loan_id"], row["anchor"], row["stage"]), row["fence"], NoticeState.FAILED, None,
-            row["route"], "stranded", row["fence"],
+            row["route"], "stranded",
         )
         for row in rows
     ]  # fmt: skip

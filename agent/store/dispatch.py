@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
+from agent.domain.delivery import AttemptState, NextStep
 from agent.domain.gate import Hold, Point
 from agent.store.sql import Connection, execute, fetch, fetch_value
 
@@ -187,8 +188,6 @@ class Move:
     next_at: datetime | None
     route: int
     reason: str | None
-    new_fence: int
-    stranded: bool = False
 
 
 async def move_notices(
@@ -206,10 +205,46 @@ async def move_notices(
         anchors=[move.key[1] for move in moves],
         stages=[move.key[2] for move in moves],
         fences=[move.fence for move in moves],
-        new_fences=[move.new_fence for move in moves],
         states=[move.state for move in moves],
         nexts=[move.next_at for move in moves],
         routes=[move.route for move in moves],
         reasons=[move.reason for move in moves],
-        stranded=[int(move.stranded) for move in moves],
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Settling:
+    """How one attempt ended, and what becomes of its notice; `step` None leaves the notice as it is."""
+
+    token: str
+    fence: int
+    state: AttemptState
+    provider_id: str | None
+    code: str | None
+    look_at: datetime | None
+    step: NextStep | None
+    next_at: datetime | None = None
+
+
+async def settle(
+    conn: Connection, portfolio_id: int, settlings: Sequence[Settling], now: datetime
+) -> list[Any]:
+    """Settle attempts by compare-and-set and move their notices; returns those that were ours to settle."""
+    steps = [settling.step for settling in settlings]
+    return await fetch(
+        conn,
+        "settle_attempts",
+        portfolio=portfolio_id,
+        now=now,
+        tokens=[settling.token for settling in settlings],
+        fences=[settling.fence for settling in settlings],
+        states=[settling.state.value for settling in settlings],
+        providers=[settling.provider_id for settling in settlings],
+        codes=[settling.code for settling in settlings],
+        looks=[settling.look_at for settling in settlings],
+        notice_states=[step.state.value if step else None for step in steps],
+        nexts=[settling.next_at for settling in settlings],
+        routes=[step.route if step else 0 for step in steps],
+        reasons=[step.reason if step else None for step in steps],
+        stranded=[int(step.stranded) if step else 0 for step in steps],
     )

@@ -740,15 +740,13 @@ CREATE INDEX attempt_archive_of_notice ON ONLY public.attempt_archive USING btre
 
 CREATE INDEX attempt_archive_default_portfolio_id_loan_id_anchor_stage_idx ON public.attempt_archive_default USING btree (portfolio_id, loan_id, anchor, stage);
 
-CREATE INDEX attempt_by_provider ON public.attempt USING btree (portfolio_id, channel, provider_id);
+CREATE INDEX attempt_by_provider ON public.attempt USING btree (portfolio_id, channel, provider_id) WHERE (provider_id IS NOT NULL);
 
 CREATE INDEX attempt_of_person ON public.attempt USING btree (portfolio_id, borrower_id, begun_at);
 
 CREATE UNIQUE INDEX attempt_open_notice ON public.attempt USING btree (portfolio_id, loan_id, anchor, stage) WHERE (settled_at IS NULL);
 
 CREATE UNIQUE INDEX attempt_open_number ON public.attempt USING btree (portfolio_id, channel, address_key) WHERE (settled_at IS NULL);
-
-CREATE INDEX attempt_unsettled ON public.attempt USING btree (portfolio_id, look_at) WHERE (settled_at IS NULL);
 
 CREATE UNIQUE INDEX case_open ON public.case_item USING btree (portfolio_id, kind, subject) WHERE (closed_at IS NULL);
 

@@ -354,8 +354,7 @@ create unique index attempt_open_notice on attempt (portfolio_id, loan_id, ancho
 create unique index attempt_open_number on attempt (portfolio_id, channel, address_key)
     where settled_at is null;
 create index attempt_of_person on attempt (portfolio_id, borrower_id, begun_at);
-create index attempt_by_provider on attempt (portfolio_id, channel, provider_id);
-create index attempt_unsettled on attempt (portfolio_id, look_at) where settled_at is null;
+create index attempt_by_provider on attempt (portfolio_id, channel, provider_id) where provider_id is not null;
 
 create function attempt_rank(state text) returns integer immutable parallel safe
 language sql as $$

@@ -110,49 +110,80 @@ from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :verdicts::text
      as w (loan_id, anchor, stage, verdict, until_at, rules, facts_hash, zone, person_rev);
 
 -- name: begin_attempts
--- Write down what is about to be sent. A number or a notice with an unsettled attempt gets none now.
-insert into attempt (portfolio_id, token, loan_id, anchor, stage, borrower_id, contact_point_id, channel,
-                     address_key, fence, state, begun_at, deadline_at, person_rev, number_rev,
-                     portfolio_rev, amount_minor, currency, template, body, look_at)
-select :portfolio, w.token, w.loan_id, w.anchor, w.stage, w.borrower_id, w.contact_point_id, w.channel,
-       w.address_key, w.fence, 'begun', :now, :deadline, w.person_rev, w.number_rev,
-       :portfolio_rev, w.amount_minor, w.currency, w.template, w.body, :deadline
-from unnest(:tokens::text[], :loans::bigint[], :anchors::date[], :stages::text[], :borrowers::bigint[],
-            :points::bigint[], :channels::text[], :keys::bytea[], :fences::int[], :person_revs::bigint[],
-            :number_revs::bigint[], :amounts::bigint[], :currencies::text[], :templates::text[],
-            :bodies::bytea[])
-     as w (token, loan_id, anchor, stage, borrower_id, contact_point_id, channel, address_key, fence,
-           person_rev, number_rev, amount_minor, currency, template, body)
-on conflict do nothing
-returning token;
+-- Write down what is about to be sent, and that its notices are being sent; how many were begun. A number
+-- or a notice with an unsettled attempt gets none now, and a notice with another fence is somebody else's.
+with w as materialized (
+    select * from unnest(:tokens::text[], :loans::bigint[], :anchors::date[], :stages::text[],
+            :borrowers::bigint[], :points::bigint[], :channels::text[], :keys::bytea[], :fences::int[],
+            :routes::smallint[], :person_revs::bigint[], :number_revs::bigint[], :amounts::bigint[],
+            :currencies::text[], :templates::text[], :bodies::bytea[])
+         as w (token, loan_id, anchor, stage, borrower_id, contact_point_id, channel, address_key, fence,
+               route, person_rev, number_rev, amount_minor, currency, template, body)
+), sending as (
+    update notice n set state = 'sending', fence = w.fence, route = w.route, next_at = :deadline
+    from w
+    where n.portfolio_id = :portfolio and n.loan_id = w.loan_id and n.anchor = w.anchor
+      and n.stage = w.stage and n.fence = w.fence - 1 and n.closed_at is null
+    returning w.token
+), begun as (
+    insert into attempt (portfolio_id, token, loan_id, anchor, stage, borrower_id, contact_point_id, channel,
+                         address_key, fence, state, begun_at, deadline_at, person_rev, number_rev,
+                         portfolio_rev, amount_minor, currency, template, body, look_at)
+    select :portfolio, w.token, w.loan_id, w.anchor, w.stage, w.borrower_id, w.contact_point_id, w.channel,
+           w.address_key, w.fence, 'begun', :now, :deadline, w.person_rev, w.number_rev,
+           :portfolio_rev, w.amount_minor, w.currency, w.template, w.body, :deadline
+    from w
+    on conflict do nothing
+    returning token
+)
+select count(*) from begun join sending using (token);
 
 -- name: move_notices
--- Notices after a decision or a settled attempt; a stale fence changes nothing.
+-- Notices after a decision or a receipt; a stale fence changes nothing.
 update notice n
-set state = w.state, next_at = coalesce(w.next_at, n.next_at), route = w.route, fence = w.new_fence,
-    reason = w.reason, strandings = n.strandings + w.stranded,
+set state = w.state, next_at = coalesce(w.next_at, n.next_at), route = w.route, reason = w.reason,
     closed_at = case when w.state in ('waiting', 'sending', 'awaiting_receipt') then null
                      else :now::timestamptz end
-from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :fences::int[], :new_fences::int[],
-            :states::text[], :nexts::timestamptz[], :routes::smallint[], :reasons::text[],
-            :stranded::smallint[])
-     as w (loan_id, anchor, stage, fence, new_fence, state, next_at, route, reason, stranded)
+from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :fences::int[], :states::text[],
+            :nexts::timestamptz[], :routes::smallint[], :reasons::text[])
+     as w (loan_id, anchor, stage, fence, state, next_at, route, reason)
 where n.portfolio_id = :portfolio and n.loan_id = w.loan_id and n.anchor = w.anchor
   and n.stage = w.stage and n.fence = w.fence and n.closed_at is null
-returning n.loan_id, n.anchor, n.stage, n.strandings, n.fence, n.route, n.borrower_id;
+returning n.loan_id, n.anchor, n.stage;
 
 -- name: settle_attempts
--- Record answers, guarded by token, fence and state: zero rows is normal, a receipt came first.
-update attempt a
-set state = w.state, provider_id = coalesce(w.provider_id, a.provider_id), code = w.code,
-    settled_at = case when w.state = 'unknown' then null else :now::timestamptz end,
-    look_at = coalesce(w.look_at, a.look_at)
-from unnest(:tokens::text[], :fences::int[], :states::text[], :providers::text[], :codes::text[],
-            :looks::timestamptz[])
-     as w (token, fence, state, provider_id, code, look_at)
-where a.portfolio_id = :portfolio and a.token = w.token and a.fence = w.fence
-  and a.settled_at is null
-returning a.token;
+-- Record answers, guarded by token, fence and state: zero rows is normal, a receipt came first. Only an
+-- attempt that was settled here moves its notice, unless it is to stay as it is (no state named).
+with w as materialized (
+    select * from unnest(:tokens::text[], :fences::int[], :states::text[], :providers::text[],
+            :codes::text[], :looks::timestamptz[], :notice_states::text[], :nexts::timestamptz[],
+            :routes::smallint[], :reasons::text[], :stranded::smallint[])
+         as w (token, fence, state, provider_id, code, look_at, notice_state, next_at, route, reason, stranded)
+), settled as (
+    update attempt a
+    set state = w.state, provider_id = coalesce(w.provider_id, a.provider_id), code = w.code,
+        settled_at = case when w.state = 'unknown' then null else :now::timestamptz end,
+        look_at = coalesce(w.look_at, a.look_at)
+    from w
+    where a.portfolio_id = :portfolio and a.token = w.token and a.fence = w.fence
+      and a.settled_at is null
+    returning a.token, a.loan_id, a.anchor, a.stage, a.fence, w.notice_state, w.next_at, w.route, w.reason,
+              w.stranded
+), moved as (
+    update notice n
+    set state = s.notice_state, next_at = coalesce(s.next_at, n.next_at), route = s.route,
+        reason = s.reason, strandings = n.strandings + s.stranded,
+        closed_at = case when s.notice_state in ('waiting', 'sending', 'awaiting_receipt') then null
+                         else :now::timestamptz end
+    from settled s
+    where n.portfolio_id = :portfolio and n.loan_id = s.loan_id and n.anchor = s.anchor
+      and n.stage = s.stage and n.fence = s.fence and n.closed_at is null
+      and s.notice_state is not null
+    returning s.token, n.strandings, n.borrower_id
+)
+select s.token, s.loan_id, s.anchor, s.stage, s.fence, s.route, m.strandings, m.borrower_id
+from settled s
+left join moved m using (token);
 
 -- name: begun_tokens
 -- Which of these attempts were committed: an uncertain COMMIT is read back by token.
