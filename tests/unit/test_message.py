@@ -29,6 +29,7 @@ from agent.domain.message import (
     render,
     worded,
 )
+from agent.domain.money import minor_units
 
 GSM_7 = set(
     "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
@@ -255,7 +256,7 @@ def test_texts_are_reached_by_plain_names_only() -> None:
 )
 @pytest.mark.parametrize("currency", ["NGN", "JPY", "KWD"])
 def test_the_quick_way_to_write_an_amount_is_the_long_one(locale: str, currency: str) -> None:
-    exponent = message.minor_units(currency)
+    exponent = minor_units(currency)
     assert exponent is not None
     for minor in (0, 7, 99, 100, 1_000, 99_999, 100_000, 1_234_567, 10**12 + 5):
         long = f"{currency} {message._spelled(minor, locale, exponent)}".translate(message._PLAIN)

@@ -75,7 +75,7 @@ def test_what_is_no_amount_is_refused(value: object, currency: str, problem: Amo
 
 
 @given(st.integers(-LARGEST, LARGEST), st.sampled_from(["NGN", "JPY", "KWD", "CLF"]), st.booleans())
-def test_text_of_an_amount_reads_back(minor: int, currency: str, as_decimal: bool) -> None:  # noqa: FBT001
+def test_text_of_an_amount_reads_back(minor: int, currency: str, as_decimal: bool) -> None:
     text = decimal_text(minor, currency)
     assert parse_amount(Decimal(text) if as_decimal else text, currency) == minor
 
