@@ -129,6 +129,7 @@ class Flagged:
     person_ref: str
     flag: str
     until: datetime | None
+    active: bool = True
 
 
 Fact = Opened | Rescheduled | Closed | Posted | Reversed | Fee | Updated | Flagged
@@ -410,7 +411,15 @@ def _flagged(data: Mapping[str, Any], subject: str) -> Fact:
         person_ref=borrower if isinstance(borrower, str) and borrower else subject,
         flag=_text(data, "flag") if "flag" in data else _text(data, "reason"),
         until=None if until is None else parse_instant(until, "until"),
+        active=_yes_or_no(data, "active"),
     )
+
+
+def _yes_or_no(data: Mapping[str, Any], key: str) -> bool:
+    value = data.get(key, True)
+    if not isinstance(value, bool):
+        raise _Bad(Reason.MISSING_FIELD, key)
+    return value
 
 
 _READERS = {

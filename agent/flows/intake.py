@@ -14,12 +14,11 @@ import asyncpg
 import orjson
 
 from agent.domain.event import Event, Opened, Reason, Rejected
+from agent.flows.intake_flags import hold_new_loans, store_flags
 from agent.flows.intake_loans import apply_loans
 from agent.flows.intake_people import (
     People,
-    hold_new_loans,
     lock_people,
-    store_flags,
     store_people,
 )
 from agent.flows.portfolios import Founding, ensure_portfolios

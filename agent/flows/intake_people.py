@@ -1,6 +1,6 @@
 """People and their addresses: stored encrypted, found by a keyed blind index."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from operator import attrgetter
@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from agent.domain.event import Contact, Flagged, Opened, Person, Reason, Rejected, Updated
+from agent.domain.event import Contact, Opened, Person, Updated
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import Item, Places
 from agent.store.intake import insert_people, insert_points, new_ids
@@ -323,80 +323,3 @@ async def _update(conn: Connection, changed: Sequence[PersonWork], now: datetime
     if moved:
         keys = {"portfolios": [p.portfolio_id for p in moved], "ids": [p.id for p in moved]}
         await execute(conn, "forget_plans", **keys)
-
-
-async def store_flags(
-    conn: Connection, people: People, items: Sequence[Item], places: Places, now: datetime
-) -> None:
-    """A flag of the ledger holds all automated contact with the person until it ends."""
-    holds = []
-    owners = {
-        (item.portfolio_id, item.event.subject): item.event.fact.person.ref
-        for item in items
-        if isinstance(item.event.fact, Opened) and item.refused is None
-    }
-    for item in items:
-        fact = item.event.fact
-        if isinstance(fact, Flagged) and item.refused is None:
-            person = _flagged(people, item, fact, owners, places)
-            if person is None:
-                item.refused = Rejected(Reason.UNKNOWN_BORROWER, "subject")
-            else:
-                holds.append((person, fact))
-    if not holds:
-        return
-    await execute(
-        conn,
-        "place_person_holds",
-        portfolios=[person.portfolio_id for person, _ in holds],
-        borrowers=[person.id for person, _ in holds],
-        reasons=[fact.flag for _, fact in holds],
-        untils=[fact.until for _, fact in holds],
-        revs=[person.rev for person, _ in holds],
-        placed_by="ledger",
-        now=now,
-    )
-    await derive_held_until(conn, [person for person, _ in holds], now)
-
-
-async def hold_new_loans(
-    conn: Connection, people: People, items: Sequence[Item], now: datetime
-) -> None:
-    """A hold on a person covers the loans that come later, too."""
-    opened = {
-        person.id: person
-        for item in items
-        if isinstance(item.event.fact, Opened)
-        and item.refused is None
-        and not (person := people.by_ref[item.portfolio_id, item.event.fact.person.ref]).is_new
-    }
-    if opened:
-        await derive_held_until(conn, list(opened.values()), now)
-
-
-async def derive_held_until(conn: Connection, people: Sequence[PersonWork], now: datetime) -> None:
-    """Write on the loans of these people until when planning has to skip them."""
-    await execute(
-        conn,
-        "derive_held_until",
-        portfolios=[person.portfolio_id for person in people],
-        ids=[person.id for person in people],
-        now=now,
-    )
-
-
-def _flagged(
-    people: People,
-    item: Item,
-    fact: Flagged,
-    owners: Mapping[tuple[int, str], str],
-    places: Places,
-) -> PersonWork | None:
-    """The person a flag names, or whose loan it names; the loan may have come with this batch."""
-    loan = (item.portfolio_id, item.event.subject)
-    person = people.by_ref.get((item.portfolio_id, fact.person_ref))
-    if person is None and loan in owners:
-        person = people.by_ref.get((item.portfolio_id, owners[loan]))
-    if person is None and loan in places.loan_keys:
-        person = people.by_id.get((item.portfolio_id, places.loan_keys[loan][1]))
-    return person

@@ -23,7 +23,7 @@ _PUBLIC = {
     "payment.reversed": ("payment_id", "amount"),
     "fee.assessed": ("amount", "currency", "due_on"),
     "borrower.updated": (*_WHERE, "borrower"),
-    "borrower.flagged": ("flag", "reason", "until", "borrower"),
+    "borrower.flagged": ("flag", "reason", "until", "active", "borrower"),
 }
 # Read only when the loan is known, so they may hold anything: what is no such value stays hidden.
 _AMOUNT = re.compile(r"[0-9.,eE-]{1,40}")

@@ -323,6 +323,23 @@ async def test_a_flag_holds_ends_and_is_lifted(pool: Any, keyring: Any) -> None:
     assert (await loan(pool, "L"))["held_until"] is None
 
 
+async def test_a_flag_is_taken_back_and_the_last_word_of_a_batch_counts(
+    pool: Any, keyring: Any
+) -> None:
+    at = desk(pool, keyring)
+    raised = event("borrower.flagged", "ann", "2024-05-30", "f1", flag="dispute")
+    taken_back = event("borrower.flagged", "ann", "2024-05-31", "f2", flag="dispute", active=False)
+    await give(at, opened("L"), raised)
+    assert await pool.fetchval("select count(*) from hold where lifted_at is null") == 1
+    await give(at, taken_back)
+    assert await pool.fetchval("select count(*) from hold where lifted_at is null") == 0
+    assert (await loan(pool, "L"))["held_until"] is None
+    again = event("borrower.flagged", "ann", "2024-06-01", "f3", flag="hardship")
+    gone = event("borrower.flagged", "ann", "2024-06-02", "f4", flag="hardship", active=False)
+    await give(at, again, gone)
+    assert await pool.fetchval("select count(*) from hold where lifted_at is null") == 0
+
+
 async def test_a_flag_or_an_update_waits_for_its_person(pool: Any, keyring: Any) -> None:
     at = desk(pool, keyring)
     flag = event("borrower.flagged", "ann", "2024-05-30", flag="deceased")

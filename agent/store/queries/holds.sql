@@ -37,3 +37,11 @@ from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
 join hold o on o.portfolio_id = w.portfolio_id and o.id = w.id
 left join borrower b on b.portfolio_id = o.portfolio_id and b.id = o.borrower_id
 where h.portfolio_id = w.portfolio_id and h.id = w.id and h.lifted_at is null;
+
+-- name: lift_person_holds
+-- Holds on people that whoever placed them takes back; the people are locked and their rev is raised by then.
+update hold h set lifted_at = :now, lifted_rev = w.rev
+from unnest(:portfolios::int[], :borrowers::bigint[], :reasons::text[], :revs::bigint[])
+     as w (portfolio_id, borrower_id, reason, rev)
+where h.portfolio_id = w.portfolio_id and h.borrower_id = w.borrower_id and h.scope = 'person'
+  and h.reason = w.reason and h.placed_by = :placed_by and h.lifted_at is null;
