@@ -19,9 +19,8 @@ from agent.domain.event import (
     Rejected,
     Rescheduled,
     Reversed,
-    read_amount,
-    read_parts,
 )
+from agent.domain.event_reading import read_amount, read_parts
 from agent.domain.outcome import (
     Account,
     Announced,

@@ -13,7 +13,8 @@ from functools import lru_cache
 from typing import Any
 
 from agent.domain.calendar import instant
-from agent.domain.event import EARLIEST_YEAR, LATEST_YEAR, Reason, Rejected
+from agent.domain.event import Reason, Rejected
+from agent.domain.event_reading import EARLIEST_YEAR, LATEST_YEAR
 from agent.domain.money import decimal_text, minor_units
 
 NOON = time(12)

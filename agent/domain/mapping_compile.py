@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from agent.domain.calendar import known_zone
-from agent.domain.event import KINDS
+from agent.domain.event_reading import KINDS
 from agent.domain.mapping import (
     CONTACT_FIELDS,
     FIELDS,

@@ -52,7 +52,7 @@ def import_(
     What does not fit is kept with its reason, listed in FILE.errors.ndjson, and stops nothing else.
     Exit code 0: everything is in. 1: some lines were refused or the file is damaged. 2: bad use.
     """
-    from agent.domain.event import is_portfolio_name
+    from agent.domain.event_reading import is_portfolio_name
 
     if not is_portfolio_name(portfolio):
         raise Refused(f"{portfolio!r} cannot be a portfolio's name: letters, digits and . _ - only")

@@ -23,7 +23,8 @@ from agent.domain.account import (
     told,
 )
 from agent.domain.calendar import local_date
-from agent.domain.event import Event, Reason, Rejected, parse_event
+from agent.domain.event import Event, Reason, Rejected
+from agent.domain.event_reading import parse_event
 from agent.domain.ladder import Action, Ladder, Stage
 from agent.domain.outcome import Account, Outcome, OutcomeType, charge_off
 from agent.domain.standing import Status, amount_due

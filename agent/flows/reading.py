@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from agent.domain.event import Event, Reason, Rejected, parse_event
+from agent.domain.event import Event, Reason, Rejected
+from agent.domain.event_reading import parse_event
 
 # What may lie readable in the database: the fields that a type of event is read from. Anything else
 # that a ledger sends may be about a person.

@@ -7,7 +7,8 @@ from typing import Any
 
 import orjson
 
-from agent.domain.event import Event, Flagged, Opened, Reason, Rejected, Updated, parse_event
+from agent.domain.event import Event, Flagged, Opened, Reason, Rejected, Updated
+from agent.domain.event_reading import parse_event
 from agent.flows.reading import Read, whole
 from agent.store.keyring import Keyring, event_place
 from agent.store.sql import Connection, execute, fetch

@@ -6,7 +6,8 @@ from typing import Any
 import pytest
 
 from agent.domain.account import Applied, Loan, apply, crossed, told
-from agent.domain.event import Event, Reason, parse_event
+from agent.domain.event import Event, Reason
+from agent.domain.event_reading import parse_event
 from agent.domain.outcome import Account, OutcomeType, charge_off
 
 BUCKETS = (1, 8, 31, 61, 91)

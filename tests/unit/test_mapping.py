@@ -8,7 +8,8 @@ import jsonschema
 import pytest
 
 import schedules
-from agent.domain.event import Event, Reason, Rejected, parse_event
+from agent.domain.event import Event, Reason, Rejected
+from agent.domain.event_reading import parse_event
 from agent.domain.mapping import Mapping, events_of
 from agent.domain.mapping_compile import compile_mapping
 from tests.support.places import ROOT
