@@ -1,11 +1,13 @@
 """Fixtures for all tests. Nothing is started before a test asks for it."""
 
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import asyncpg
 import pytest
 import redis.asyncio as redis
+from hypothesis import HealthCheck, settings
 
 from agent.store.connect import open_pool
 from agent.store.keyring import Keyring
@@ -13,6 +15,13 @@ from tests.support.places import SHARED
 from tests.support.stores import SessionStores
 
 TEST_MASTER_KEY = bytes(range(32))
+
+# A slow machine is no bug; and what CI finds, anybody finds again with the same examples.
+settings.register_profile("duly", deadline=None)
+settings.register_profile(
+    "ci", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("ci" if os.environ.get("CI") else "duly")
 
 
 @pytest.fixture(scope="session")
