@@ -30,7 +30,8 @@ _QUIET = (
     "aiohttp.access",
     "apscheduler",
     "asyncio",
-)  # arq logs arguments, aiohttp addresses
+    "twilio",
+)  # arq logs arguments, aiohttp addresses, Twilio's library whole requests
 
 
 def drop_personal(

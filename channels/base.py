@@ -35,9 +35,33 @@ class Status(StrEnum):
     FAILED = "failed"
 
 
+class Fault(StrEnum):
+    """What a provider's error code is about; the channel's own table says which code is what."""
+
+    NUMBER = "number"
+    OPT_OUT = "opt_out"
+    CONFIGURATION = "configuration"
+    OURS = "ours"
+    ACCOUNT = "account"
+    TRANSIENT = "transient"
+    FILTERED = "filtered"
+    EXPIRED = "expired"
+    UNKNOWN = "unknown"
+
+
+class Halt(StrEnum):
+    """What else a refusal stops: this country by this sender, or everything by this sender."""
+
+    ROUTE = "route"
+    SENDER = "sender"
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message to hand over once. No byte of it leaves at or after `deadline` (monotonic)."""
+    """One message to hand over once. No byte of it leaves at or after `deadline` (monotonic).
+
+    `good_for` is how many seconds the provider may keep it before it must not be delivered any more.
+    """
 
     token: str
     channel: str
@@ -47,6 +71,7 @@ class Message:
     body: str
     deadline: float
     status_url: str | None = None
+    good_for: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +87,8 @@ class Refused:
 
     code: str
     kind: Refusal
+    halt: Halt | None = None
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +132,29 @@ class Receipt:
     token: str | None
     code: str | None
     at: datetime
+    fault: Fault | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What somebody sent to us. `opt_out` is the provider's own reading: STOP, START, HELP or none."""
+
+    channel: str
+    provider_id: str
+    sender: str
+    recipient: str
+    body: str
+    opt_out: str | None
+    media: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class InboundList:
+    """What a provider says that was sent to us; only a complete one moves the mark on."""
+
+    complete: bool
+    messages: tuple[Inbound, ...] = ()
 
 
 class Channel(Protocol):

@@ -1,0 +1,191 @@
+"""SMS through Twilio: one POST a message by the official library, and its lists for what was missed."""
+
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any
+
+import aiohttp
+import orjson
+from twilio.base.exceptions import TwilioException
+from twilio.rest import Client
+
+from channels.base import (
+    NO_CONNECTION,
+    SMS,
+    TOO_LATE,
+    Answer,
+    Inbound,
+    InboundList,
+    Listed,
+    Listing,
+    Message,
+)
+from channels.handover import MARGIN, STEP, after_failure
+from channels.sms_twilio.answers import classify
+from channels.sms_twilio.transport import Exchange, Transport, exchanging
+from channels.sms_twilio.wire import RETRY_FRAGMENT, status_path
+
+BASE_URL = "https://api.twilio.com"
+# The provider's own queue must not hold a message longer than this, whatever the window says.
+VALIDITY_MAX = 900
+LIST_SECONDS = 10.0
+PAGE_SIZE = 500
+PAGES_MAX = 20
+_FAILURES = (
+    TwilioException, aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError,
+    AttributeError,
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """Who sends: credentials, and a Messaging Service or a number."""
+
+    account_sid: str
+    auth_token: str = field(repr=False)
+    sender: str
+    public_url: str
+    callback_key: bytes = field(repr=False)
+    base_url: str = BASE_URL
+    discard_content: bool = False
+    obfuscate_addresses: bool = False
+
+    @property
+    def is_service(self) -> bool:
+        """Senders are a Messaging Service (MG…) or a number."""
+        return self.sender.startswith("MG")
+
+
+class TwilioSms:
+    """One Twilio account as a channel."""
+
+    def __init__(
+        self, session: aiohttp.ClientSession, account: Account, monotonic: Callable[[], float]
+    ) -> None:
+        self.account = account
+        self._monotonic = monotonic
+        transport = Transport(session, account.base_url, monotonic)
+        # an environment of its own: TWILIO_EDGE and its like would send elsewhere unasked
+        self._client = Client(
+            account.account_sid, account.auth_token, http_client=transport, environment={"": ""}
+        )
+        self._client.api.base_url = account.base_url.rstrip("/")
+        self._fixed = self._settled()
+
+    @property
+    def sender(self) -> str:
+        """Whom borrowers see; pace and breaker are kept by it."""
+        return self.account.sender
+
+    def _settled(self) -> Mapping[str, object]:
+        account = self.account
+        kept: dict[str, object] = (
+            {"messaging_service_sid": account.sender}
+            if account.is_service
+            else {"from_": account.sender}
+        )
+        if account.discard_content:
+            kept["content_retention"] = "discard"
+        if account.obfuscate_addresses:
+            kept["address_retention"] = "obfuscate"
+        return kept
+
+    async def send(self, message: Message) -> Answer:
+        """One POST. What it came to is read off the wire, not off the library's exceptions."""
+        now = self._monotonic()
+        left = message.deadline - now - MARGIN
+        if left < STEP:
+            return TOO_LATE
+        exchange = Exchange(deadline=message.deadline - MARGIN, left=left)
+        with exchanging(exchange), suppress(*_FAILURES):
+            await self._client.messages.create_async(**self._parameters(message))
+        if exchange.status is not None:
+            return classify(exchange.status, exchange.headers, exchange.body)
+        if exchange.payload is None:
+            return NO_CONNECTION
+        return after_failure(exchange.payload, exchange.problem or Unanswered())
+
+    def _parameters(self, message: Message) -> dict[str, object]:
+        good_for = VALIDITY_MAX if message.good_for is None else message.good_for
+        given: dict[str, object] = {
+            **self._fixed,
+            "to": message.address,
+            "body": message.body,
+            # never over the end of the contact window: an accepted message may wait in a queue for hours
+            "validity_period": max(1, min(good_for, VALIDITY_MAX)),
+        }
+        if message.status_url is not None:
+            lane, token = message.status_url.rsplit("/", 2)[1:]
+            path = status_path(lane, token, self.account.callback_key)
+            given["status_callback"] = f"{self.account.public_url}{path}{RETRY_FRAGMENT}"
+        return given
+
+    async def listing(self, address: str, since: datetime) -> Listing:
+        """Every message to this address, without a date filter: that one hides what was not sent yet.
+
+        A text that the provider no longer shows could be ours, so that such a list proves no absence.
+        """
+        rows, complete = await self._rows(to=address)
+        found, hidden = [], False
+        for row in rows:
+            if not str(row.direction).startswith("outbound"):
+                continue
+            created = _instant(row.date_created)
+            if created is None:
+                complete = False
+            elif created >= since.replace(microsecond=0):
+                hidden = hidden or not row.body
+                found.append(Listed(row.sid, address, row.body or "", created))
+        return Listing(complete and not hidden, tuple(found))
+
+    async def inbound(self, since: datetime) -> InboundList:
+        """What was sent to us since then. An inbound message is born sent, so a date filter shows it."""
+        asked: dict[str, object] = {"date_sent_after": since.astimezone(UTC)}
+        if not self.account.is_service:
+            asked["to"] = self.account.sender
+        rows, complete = await self._rows(**asked)
+        found = []
+        for row in rows:
+            at = _instant(row.date_created)
+            if row.direction != "inbound":
+                continue
+            if at is None:
+                complete = False
+                continue
+            found.append(
+                Inbound(
+                    SMS, row.sid, row.from_, row.to or "", row.body or "", None,
+                    int(row.num_media or 0), at,
+                )
+            )  # fmt: skip
+        return InboundList(complete, tuple(found))
+
+    async def _rows(self, **asked: object) -> tuple[list[Any], bool]:
+        """All pages of a list, and whether the last one was read."""
+        rows: list[Any] = []
+        left = LIST_SECONDS
+        try:
+            for number in range(PAGES_MAX):
+                with exchanging(Exchange(self._monotonic() + left, left)) as exchange:
+                    if number == 0:
+                        page = await self._client.messages.page_async(**asked, page_size=PAGE_SIZE)
+                    else:
+                        page = await page.next_page_async()
+                    rows += list(page)
+                if "next_page_uri" not in orjson.loads(exchange.body):
+                    return rows, False
+                if not page.next_page_url:
+                    return rows, True
+        except _FAILURES:
+            return rows, False
+        return rows, False
+
+
+class Unanswered(Exception):
+    """The library ended a call without an answer and without a failure."""
+
+
+def _instant(said: object) -> datetime | None:
+    return said.astimezone(UTC) if isinstance(said, datetime) and said.tzinfo else None

@@ -1,0 +1,71 @@
+"""Twilio's error codes as data: `codes.toml` says what each is about and what follows."""
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+
+from channels.base import Fault, Halt, Refusal, Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """One code. `confirm`: a single message does not prove it. `after`: seconds to wait."""
+
+    number: int
+    when: str
+    fault: Fault
+    says: str
+    confirm: bool = False
+    after: float | None = None
+
+
+@cache
+def known_codes() -> Mapping[int, Code]:
+    """Every code of the table; one that stands there twice is an error."""
+    source = (files("channels.sms_twilio") / "codes.toml").read_text("utf-8")
+    found: dict[int, Code] = {}
+    for row in tomllib.loads(source)["row"]:
+        for number in row["codes"]:
+            if number in found:
+                raise ValueError(f"code {number} stands twice in codes.toml")
+            found[number] = Code(
+                number,
+                row["when"],
+                Fault(row["fault"]),
+                row["says"],
+                row.get("confirm", False),
+                row.get("after"),
+            )
+    return found
+
+
+def fault_of(code: str | None) -> Fault | None:
+    """What a callback's error code is about; a code nobody knows is `unknown`, none is nothing."""
+    if not code:
+        return None
+    known = known_codes().get(int(code)) if code.isascii() and code.isdigit() else None
+    return known.fault if known else Fault.UNKNOWN
+
+
+_REFUSALS = {
+    Fault.NUMBER: (Refusal.PERMANENT, None),
+    Fault.OPT_OUT: (Refusal.OPTED_OUT, None),
+    Fault.CONFIGURATION: (Refusal.CONFIGURATION, Halt.ROUTE),
+    Fault.OURS: (Refusal.CONFIGURATION, None),
+    # nothing is wrong with the notice: it waits until the sender may send again
+    Fault.ACCOUNT: (Refusal.TRANSIENT, Halt.SENDER),
+    Fault.TRANSIENT: (Refusal.TRANSIENT, None),
+    Fault.FILTERED: (Refusal.CONFIGURATION, None),
+    Fault.EXPIRED: (Refusal.CONFIGURATION, None),
+    Fault.UNKNOWN: (Refusal.CONFIGURATION, None),
+}
+
+
+def refusal(code: int, retry_after: float | None = None) -> Refused:
+    """What a well-formed refusal means. A code nobody knows stops this attempt, loudly."""
+    known = known_codes().get(code)
+    kind, halt = _REFUSALS[known.fault if known else Fault.UNKNOWN]
+    waits = retry_after if retry_after is not None or known is None else known.after
+    return Refused(str(code), kind, halt, waits)

@@ -1,0 +1,119 @@
+"""What Twilio posts to us: signed forms. Nothing in a form is looked at before its signature holds."""
+
+import hmac
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from hashlib import sha256
+from urllib.parse import parse_qsl, urlsplit
+
+from twilio.request_validator import RequestValidator
+from twilio.twiml.messaging_response import MessagingResponse
+
+from channels.base import SMS, Inbound, Receipt, Status
+from channels.sms_twilio.codes import fault_of
+
+SIGNATURE_HEADER = "X-Twilio-Signature"
+BODY_MAX = 65_536
+FIELDS_MAX = 100
+# Twilio forgets a callback that met a 5xx unless it is asked to try again: retries for every failure.
+RETRY_FRAGMENT = "#rc=3&rp=all"
+# Twilio answers STOP itself; a second answer from us would be one message too many.
+EMPTY_TWIML = str(MessagingResponse()).encode()
+_PORTS = {"https": 443, "http": 80}
+_MAC_DIGITS = 32
+
+_STATUSES = {
+    "accepted": Status.QUEUED,
+    "scheduled": Status.QUEUED,
+    "queued": Status.QUEUED,
+    "sending": Status.QUEUED,
+    "sent": Status.SENT,
+    "partially_delivered": Status.SENT,
+    "delivered": Status.DELIVERED,
+    "read": Status.DELIVERED,
+    "undelivered": Status.UNDELIVERED,
+    "failed": Status.FAILED,
+    "canceled": Status.FAILED,
+}
+
+
+def status_path(lane: str, token: str, key: bytes) -> str:
+    """Where receipts of an attempt come in; the last part proves that we made the address."""
+    return f"/webhooks/twilio/status/{lane}/{token}/{mac_of(lane, token, key)}"
+
+
+def mac_of(lane: str, token: str, key: bytes) -> str:
+    """Ties a token to its lane."""
+    return hmac.digest(key, f"{lane}/{token}".encode(), sha256).hex()[:_MAC_DIGITS]
+
+
+def read_form(body: bytes) -> dict[str, str] | None:
+    """The parameters of a form, blank ones too; None if one comes twice or it is no form.
+
+    The signature counts equal values of a parameter once, so that a doubled one could say two things.
+    """
+    try:
+        pairs = parse_qsl(
+            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX
+        )
+    except ValueError:
+        return None
+    found = dict(pairs)
+    return found if len(found) == len(pairs) else None
+
+
+def signed(secrets: Sequence[str], url: str, params: Mapping[str, str], signature: str) -> bool:
+    """One of our secrets signed this form for this address, with or without its port."""
+    offered = signature.encode()
+    return any(
+        hmac.compare_digest(_validator(secret).compute_signature(address, params).encode(), offered)
+        for address in _addresses(url)
+        for secret in secrets
+    )
+
+
+@cache
+def _validator(secret: str) -> RequestValidator:
+    return RequestValidator(secret)
+
+
+def _addresses(url: str) -> tuple[str, ...]:
+    """The address as we gave it, then as senders write it that add or drop the port."""
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition("@")[2]
+    with_port = f"{host}:{_PORTS.get(parts.scheme, 443)}"
+    other = with_port if parts.port is None else host.rpartition(":")[0]
+    return url, url.replace(f"://{parts.netloc}", f"://{other}", 1)
+
+
+def read_status(params: Mapping[str, str], token: str, at: datetime) -> Receipt | None:
+    """The receipt in a status callback; None if it says nothing that we know."""
+    status = _STATUSES.get(params.get("MessageStatus") or params.get("SmsStatus") or "")
+    provider_id = params.get("MessageSid") or params.get("SmsSid")
+    if status is None or not provider_id or len(provider_id) > 64:
+        return None
+    code = (params.get("ErrorCode") or None) if status in _ENDS_BADLY else None
+    # Twilio's own time has minutes only, no zone, and is often missing: ours is the honest one
+    return Receipt(SMS, provider_id, status, token, code[:16] if code else None, at, fault_of(code))
+
+
+_ENDS_BADLY = frozenset({Status.UNDELIVERED, Status.FAILED})
+
+
+def read_inbound(params: Mapping[str, str], at: datetime) -> Inbound | None:
+    """The message somebody sent us; None if it is none."""
+    provider_id, sender = params.get("MessageSid") or params.get("SmsSid"), params.get("From")
+    if not provider_id or len(provider_id) > 64 or not sender or len(sender) > 64:
+        return None
+    media = params.get("NumMedia", "0")
+    return Inbound(
+        SMS,
+        provider_id,
+        sender,
+        params.get("To", "")[:64],
+        params.get("Body", ""),
+        (params.get("OptOutType") or "").upper() or None,
+        int(media) if media.isascii() and media.isdigit() and len(media) < 4 else 0,
+        at,
+    )
