@@ -107,7 +107,9 @@ INVARIANTS = (
     Invariant("7-open", "Every notice past its time is closed", "invariant_left_open"),
     Invariant("7-cause", "What closed a notice is on record", "invariant_closed_without_cause"),
     Invariant(
-        "8", "Every inbound message has a reading or a case", pending="replies are not stored yet"
+        "8",
+        "Every inbound message has a case, or its opt-out a suppression of its instant",
+        "invariant_unread_inbound",
     ),
     Invariant(
         "9",

@@ -10,6 +10,7 @@ import asyncpg
 
 from agent.domain.delivery import NextStep, NoticeState, Settled, after_attempt
 from agent.domain.ladder import Stage
+from agent.flows.consequences import follow_faults, retire_numbers
 from agent.flows.lane import ladder_for
 from agent.flows.portfolios import Portfolio
 from agent.store.dispatch import Move, move_notices
@@ -71,6 +72,7 @@ async def _transact(
     now: datetime,
 ) -> int:
     async with pool.acquire() as conn, conn.transaction():
+        await follow_faults(conn, portfolio, receipts, now)
         rows = await fetch(
             conn,
             "apply_receipts",
@@ -82,7 +84,9 @@ async def _transact(
             tokens=[receipt.token for receipt in receipts],
             codes=[receipt.code for receipt in receipts],
             ats=[receipt.at for receipt in receipts],
+            faults=[receipt.fault for receipt in receipts],
         )
+        await retire_numbers(conn, portfolio, receipts)
         if not rows:
             return 0
         moves = await _moves(conn, portfolio, rows, now)

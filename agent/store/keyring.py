@@ -47,6 +47,7 @@ class Keyring:
         self._wrap = AESGCM(_derive(master, b"wrap"))
         self._loose = AESGCM(_derive(master, b"loose"))
         self._blind = _derive(master, b"blind-index")
+        self.callback_key = _derive(master, b"callback")
         self._unwrapped = lru_cache(maxsize=50_000)(self._unwrap)
 
     def new_person_key(self) -> PersonKey:
@@ -118,3 +119,8 @@ def event_place(event_id: str) -> bytes:
 def line_place(sha256: bytes) -> bytes:
     """Where an unreadable input line stands."""
     return b"rejected_line/body/" + sha256.hex().encode()
+
+
+def inbound_place(name: str, channel: str, provider_id: str) -> bytes:
+    """Where the sender or the text of an inbound message stands."""
+    return f"inbound/{name}/{channel}/{provider_id}".encode()

@@ -21,11 +21,12 @@ from channels.base import (
     Listed,
     Listing,
     Message,
+    Receipt,
 )
 from channels.handover import MARGIN, STEP, after_failure
 from channels.sms_twilio.answers import classify
 from channels.sms_twilio.transport import Exchange, Transport, exchanging
-from channels.sms_twilio.wire import RETRY_FRAGMENT, status_path
+from channels.sms_twilio.wire import RETRY_FRAGMENT, read_status, status_path
 
 BASE_URL = "https://api.twilio.com"
 # The provider's own queue must not hold a message longer than this, whatever the window says.
@@ -161,6 +162,18 @@ class TwilioSms:
                 )
             )  # fmt: skip
         return InboundList(complete, tuple(found))
+
+    async def told(self, token: str, provider_id: str, now: datetime) -> Receipt | None:
+        """What the provider says of one message now; None if it says nothing new or does not answer."""
+        try:
+            with exchanging(Exchange(self._monotonic() + LIST_SECONDS, LIST_SECONDS)):
+                row = await self._client.messages(provider_id).fetch_async()
+            said = {"MessageSid": provider_id, "MessageStatus": str(row.status)}
+            if row.error_code:
+                said["ErrorCode"] = str(row.error_code)
+            return read_status(said, token, now)
+        except _FAILURES:
+            return None
 
     async def _rows(self, **asked: object) -> tuple[list[Any], bool]:
         """All pages of a list, and whether the last one was read."""

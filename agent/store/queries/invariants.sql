@@ -497,3 +497,20 @@ order by t.portfolio_id, t.loan_id, t.begun_at;
 select portfolio_id, version, source,
        case when isfinite(active_from) then active_from else 'epoch' end as active_from
 from schedule_version order by portfolio_id, schedule_version.active_from, version;
+
+-- name: invariant_unread_inbound
+-- 8: what somebody sent us must have led to a case, or to an opt-out in every portfolio there was.
+select 'message ' || i.provider_id as subject, 'is read as ' || i.reading || ', nothing follows' as detail,
+       count(*) over () as total
+from inbound i
+where case i.reading
+    when 'case' then not exists (select 1 from case_item c
+                                 where c.kind = 'reply' and c.subject = 'message ' || i.provider_id)
+    else exists (select 1 from portfolio p
+                 where p.id > 0 and p.created_at <= i.received_at
+                   and not exists (select 1 from suppression s
+                                   where s.portfolio_id = p.id and s.channel = i.channel
+                                     and s.address_key = i.sender_key and s.stored_at <= i.received_at
+                                     and (s.lifted_at is null or s.lifted_at >= i.received_at)))
+    end
+order by 1 limit :examples;

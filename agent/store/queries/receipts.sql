@@ -3,14 +3,14 @@
 -- matter in which order, how often or how late they come. Each is stored once by (message, status) with
 -- what it did. Returned are attempts that moved while their notice was still open: it may have to move too.
 with told as materialized (
-    select w.ord, w.channel, w.provider_id, w.status, w.code, w.at,
+    select w.ord, w.channel, w.provider_id, w.status, w.code, w.at, w.fault,
            coalesce(w.token, (select a.token from attempt a
                               where a.portfolio_id = :portfolio and a.channel = w.channel
                                 and a.provider_id = w.provider_id limit 1)) as token,
            case w.status when 'queued' then 'accepted' else w.status end as state
     from unnest(:channels::text[], :providers::text[], :statuses::text[], :tokens::text[],
-                :codes::text[], :ats::timestamptz[])
-         with ordinality as w (channel, provider_id, status, token, code, at, ord)
+                :codes::text[], :ats::timestamptz[], :faults::text[])
+         with ordinality as w (channel, provider_id, status, token, code, at, fault, ord)
 ), best as (
     select distinct on (token) token, state, provider_id, code, status
     from told where token is not null
@@ -24,8 +24,8 @@ with told as materialized (
       and attempt_rank(b.state) > attempt_rank(a.state)
     returning a.token, a.state, a.loan_id, a.anchor, a.stage, a.fence, a.channel
 ), stored as (
-    insert into receipt (portfolio_id, channel, provider_id, status, token, code, at, received_at, effect)
-    select :portfolio, t.channel, t.provider_id, t.status, t.token, t.code, t.at, :now,
+    insert into receipt (portfolio_id, channel, provider_id, status, token, code, at, received_at, fault, effect)
+    select :portfolio, t.channel, t.provider_id, t.status, t.token, t.code, t.at, :now, t.fault,
            case when t.state = m.state then 'moved'
                 when a.state is null then 'unmatched'
                 when attempt_rank(t.state) = 4 and attempt_rank(a.state) = 4 and t.state <> a.state

@@ -1,0 +1,131 @@
+"""What Twilio tells us: receipts and replies. Signed, stored before the answer, harmless to repeat.
+
+The signature covers our public address as the settings have it, never what a header says. Without a
+good one nothing of the content is looked at, and nothing is stored but a count.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+import structlog
+from aiohttp import web
+from prometheus_client import Counter
+
+from agent.api.inbox import Inbox, ReceiptInbox
+from agent.clock import Clock
+from agent.telemetry import REGISTRY
+from channels.base import Inbound
+from channels.sms_twilio.wire import (
+    BODY_MAX,
+    EMPTY_TWIML,
+    SIGNATURE_HEADER,
+    mac_of,
+    read_form,
+    read_inbound,
+    read_status,
+    signed,
+)
+
+# Twilio waits 15 s in all, its own retries included.
+PATIENCE_SECONDS = 8.0
+_FORM = "application/x-www-form-urlencoded"
+
+_log = structlog.get_logger("duly.webhooks")
+_came = Counter(
+    "duly_webhooks", "Webhooks of providers by what became of them", ["kind", "end"], registry=REGISTRY
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class TwilioHooks:
+    """Whom to believe, and where what they say goes."""
+
+    public_url: str
+    account_sid: str
+    secrets: tuple[str, ...] = field(repr=False)
+    callback_key: bytes = field(repr=False)
+    clock: Clock
+    receipts: ReceiptInbox
+    inbound: Inbox[Inbound]
+
+
+def add_twilio_webhooks(app: web.Application, hooks: TwilioHooks) -> None:
+    """Add `POST /webhooks/twilio/status/…` and `POST /webhooks/twilio/inbound`."""
+
+    async def status(request: web.Request) -> web.Response:
+        said = await _believed(request, hooks, "status")
+        lane, token = request.match_info["lane"], request.match_info["token"]
+        if not hmac.compare_digest(
+            mac_of(lane, token, hooks.callback_key), request.match_info["mac"]
+        ):
+            raise _forbidden("status")
+        receipt = read_status(said, token, hooks.clock.now())
+        if receipt is None:
+            _came.labels("status", "unread").inc()
+            _log.warning("receipt_unread", lane=int(lane))
+            return web.Response(status=204)
+        await _stored("status", lambda: hooks.receipts.put(int(lane), receipt))
+        return web.Response(status=204)
+
+    async def inbound(request: web.Request) -> web.Response:
+        said = await _believed(request, hooks, "inbound")
+        message = read_inbound(said, hooks.clock.now())
+        if message is None:
+            _came.labels("inbound", "unread").inc()
+            _log.warning("inbound_unread")
+        else:
+            await _stored("inbound", lambda: hooks.inbound.put(0, message))
+        return web.Response(body=EMPTY_TWIML, content_type="text/xml")
+
+    path = r"/webhooks/twilio/status/{lane:\d{1,9}}/{token:[0-9a-f]{32}}/{mac:[0-9a-f]{32}}"
+    app.router.add_post(path, status)
+    app.router.add_post("/webhooks/twilio/inbound", inbound)
+
+
+async def _believed(request: web.Request, hooks: TwilioHooks, kind: str) -> dict[str, str]:
+    """The parameters of a request that Twilio signed for our account; otherwise 403 and no more."""
+    signature = request.headers.getall(SIGNATURE_HEADER, [])
+    body = await _read(request, kind)
+    if len(signature) != 1 or request.content_type != _FORM:
+        raise _forbidden(kind)
+    said = read_form(body)
+    url = f"{hooks.public_url}{request.raw_path}"
+    if said is None or not signed(hooks.secrets, url, said, signature[0]):
+        raise _forbidden(kind)
+    if said.get("AccountSid", hooks.account_sid) != hooks.account_sid:
+        raise _forbidden(kind)
+    return said
+
+
+async def _read(request: web.Request, kind: str) -> bytes:
+    """At most 64 kB, however long the body says or turns out to be."""
+    parts, size = [], 0
+    if (request.content_length or 0) <= BODY_MAX:
+        async for part in request.content.iter_any():
+            size += len(part)
+            if size > BODY_MAX:
+                break
+            parts.append(part)
+        else:
+            return b"".join(parts)
+    _came.labels(kind, "too-large").inc()
+    raise web.HTTPRequestEntityTooLarge(max_size=BODY_MAX, actual_size=size)
+
+
+async def _stored(kind: str, put: Callable[[], Awaitable[None]]) -> None:
+    """Wait for the commit; whatever keeps it from happening, the sender hears it and tries again."""
+    try:
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            await put()
+    except Exception as problem:
+        _came.labels(kind, "not-stored").inc()
+        _log.exception("webhook_not_stored", kind=kind)
+        raise web.HTTPServiceUnavailable from problem
+    _came.labels(kind, "stored").inc()
+
+
+def _forbidden(kind: str) -> web.HTTPForbidden:
+    _came.labels(kind, "forbidden").inc()
+    return web.HTTPForbidden()

@@ -1,0 +1,103 @@
+"""What an error code in a receipt means beyond its own message: for the number, the route, the sender."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import orjson
+
+from agent.flows.portfolios import Portfolio
+from agent.store.sql import Connection, execute, fetch
+from channels.base import Fault, Receipt
+
+# One case for each: thousands of messages may fail for the same reason.
+_CASES = {
+    Fault.CONFIGURATION: "configuration",
+    Fault.OURS: "configuration",
+    Fault.ACCOUNT: "provider-account",
+    Fault.FILTERED: "filtered",
+    Fault.UNKNOWN: "provider-code",
+}
+
+
+async def follow_faults(
+    conn: Connection, portfolio: Portfolio, receipts: Sequence[Receipt], now: datetime
+) -> None:
+    """Act on receipts that bring a fault and are new, before they are stored as known."""
+    faulty = [receipt for receipt in receipts if receipt.fault is not None]
+    if not faulty:
+        return
+    rows = await fetch(
+        conn,
+        "unknown_faults",
+        portfolio=portfolio.id,
+        channels=[receipt.channel for receipt in faulty],
+        providers=[receipt.provider_id for receipt in faulty],
+        statuses=[receipt.status.value for receipt in faulty],
+        tokens=[receipt.token for receipt in faulty],
+    )
+    told = [(faulty[row["ord"] - 1], row) for row in rows]
+    await _suppress(conn, portfolio, [row for one, row in told if one.fault is Fault.OPT_OUT], now)
+    await _open_cases(conn, portfolio, told, now)
+
+
+async def _suppress(
+    conn: Connection, portfolio: Portfolio, rows: Sequence[Any], now: datetime
+) -> None:
+    numbers = sorted({(row["channel"], bytes(row["address_key"])) for row in rows})
+    if numbers:
+        await execute(
+            conn,
+            "suppress",
+            portfolio=portfolio.id,
+            now=now,
+            reason="provider-opt-out",
+            channels=[number[0] for number in numbers],
+            keys=[number[1] for number in numbers],
+        )
+
+
+async def _open_cases(
+    conn: Connection, portfolio: Portfolio, told: Sequence[tuple[Receipt, Any]], now: datetime
+) -> None:
+    cases = {}
+    for receipt, row in told:
+        kind = _CASES.get(receipt.fault) if receipt.fault else None
+        if kind is not None:
+            about = row["template"] if receipt.fault is Fault.FILTERED else receipt.channel
+            cases[kind, f"{about} {receipt.code}"] = receipt.code
+    if cases:
+        await execute(
+            conn,
+            "open_cases",
+            portfolio=portfolio.id,
+            now=now,
+            kinds=[kind for kind, _ in cases],
+            subjects=[subject for _, subject in cases],
+            loans=[None for _ in cases],
+            borrowers=[None for _ in cases],
+            details=[orjson.dumps({"code": code}).decode() for code in cases.values()],
+        )
+
+
+async def retire_numbers(
+    conn: Connection, portfolio: Portfolio, receipts: Sequence[Receipt]
+) -> None:
+    """A number is believed to be no good when a second message says so; asked after the receipts are in."""
+    faulty = [receipt for receipt in receipts if receipt.fault is Fault.NUMBER]
+    if not faulty:
+        return
+    rows = await fetch(
+        conn,
+        "unretired_points",
+        portfolio=portfolio.id,
+        tokens=[receipt.token for receipt in faulty if receipt.token is not None],
+    )
+    if rows:
+        await execute(
+            conn,
+            "point_status",
+            portfolio=portfolio.id,
+            ids=[row["contact_point_id"] for row in rows],
+            status="disconnected",
+        )

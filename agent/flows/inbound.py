@@ -1,0 +1,228 @@
+"""What people send to us: stored once, before anybody is told so; an opt-out takes effect with it.
+
+Anything else becomes a case: only a reading may do more, and that may only reduce contact by itself.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Protocol
+
+import asyncpg
+import structlog
+
+from agent.domain.optout import wants_no_more
+from agent.flows.portfolios import Portfolio
+from agent.flows.receipts import apply_receipts
+from agent.store.keyring import Keyring, inbound_place
+from agent.store.sql import Connection, execute, fetch, fetch_value
+from channels.base import Inbound, InboundList, Receipt
+
+TRIES = 3
+BATCH = 500
+# A message may be listed a little after it was sent; what was seen before is known by its id.
+OVERLAP = timedelta(minutes=10)
+FIRST_LOOK = timedelta(hours=24)
+SILENT_AFTER = timedelta(hours=1)
+SILENT_BATCH = 100
+BODY_MAX = 20_000
+
+_log = structlog.get_logger("duly.inbound")
+
+
+class Hears(Protocol):
+    """A channel that people can answer on, and that can be asked what it knows."""
+
+    @property
+    def sender(self) -> str: ...
+
+    async def inbound(self, since: datetime) -> InboundList:
+        """What was sent to us since then."""
+        ...
+
+    async def told(self, token: str, provider_id: str, now: datetime) -> Receipt | None:
+        """What a lost callback would have said."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What one batch of inbound messages did."""
+
+    stored: int = 0
+    opt_outs: int = 0
+    known: int = 0
+
+
+async def take_inbound(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    keyring: Keyring,
+    messages: Sequence[Inbound],
+    now: datetime,
+    found_by: str = "webhook",
+) -> Heard:
+    """Store messages with what follows from them in one transaction; again changes nothing."""
+    for _ in range(TRIES - 1):
+        try:
+            return await _transact(pool, keyring, messages, now, found_by)
+        except asyncpg.DeadlockDetectedError:
+            continue
+    return await _transact(pool, keyring, messages, now, found_by)
+
+
+async def _transact(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    keyring: Keyring,
+    messages: Sequence[Inbound],
+    now: datetime,
+    found_by: str,
+) -> Heard:
+    first = {(one.channel, one.provider_id): one for one in reversed(messages)}
+    stopping = {key for key, one in first.items() if is_opt_out(one)}
+    async with pool.acquire() as conn, conn.transaction():
+        fresh = await _insert(conn, keyring, first, stopping, now, found_by)
+        stops = [one for key, one in fresh.items() if key in stopping]
+        await _suppress(conn, keyring, stops, now)
+        await _open_cases(
+            conn, keyring, [one for key, one in fresh.items() if key not in stopping], now
+        )
+    return Heard(len(fresh), len(stops), len(messages) - len(fresh))
+
+
+def is_opt_out(message: Inbound) -> bool:
+    """The provider's own reading or the words say so; START and HELP of the provider do not undo words."""
+    return message.opt_out == "STOP" or wants_no_more(message.body)
+
+
+_Key = tuple[str, str]
+
+
+async def _insert(
+    conn: Connection,
+    keyring: Keyring,
+    messages: Mapping[_Key, Inbound],
+    stopping: set[_Key],
+    now: datetime,
+    found_by: str,
+) -> dict[_Key, Inbound]:
+    ones = list(messages.values())
+    rows = await fetch(
+        conn,
+        "insert_inbound",
+        now=now,
+        found_by=found_by,
+        channels=[one.channel for one in ones],
+        providers=[one.provider_id for one in ones],
+        keys=[keyring.blind(one.channel, one.sender) for one in ones],
+        senders=[_sealed(keyring, one, "sender", one.sender) for one in ones],
+        recipients=[one.recipient for one in ones],
+        bodies=[_sealed(keyring, one, "body", one.body[:BODY_MAX]) for one in ones],
+        provider_readings=[one.opt_out for one in ones],
+        media=[one.media for one in ones],
+        ats=[one.at for one in ones],
+        readings=["opt_out" if key in stopping else "case" for key in messages],
+    )
+    return {
+        (row["channel"], row["provider_id"]): messages[row["channel"], row["provider_id"]]
+        for row in rows
+    }
+
+
+def _sealed(keyring: Keyring, message: Inbound, name: str, text: str) -> bytes:
+    place = inbound_place(name, message.channel, message.provider_id)
+    return keyring.seal_loose(text.encode("utf-8", "replace"), place)
+
+
+async def _suppress(
+    conn: Connection, keyring: Keyring, messages: Sequence[Inbound], now: datetime
+) -> None:
+    if not messages:
+        return
+    numbers = sorted({(one.channel, keyring.blind(one.channel, one.sender)) for one in messages})
+    columns = {"channels": [n[0] for n in numbers], "keys": [n[1] for n in numbers]}
+    await execute(conn, "add_numbers_everywhere", **columns)
+    await execute(conn, "suppress_everywhere", now=now, reason="opt-out", **columns)
+
+
+async def _open_cases(
+    conn: Connection, keyring: Keyring, messages: Sequence[Inbound], now: datetime
+) -> None:
+    if not messages:
+        return
+    keys = {one.provider_id: keyring.blind(one.channel, one.sender) for one in messages}
+    rows = await fetch(
+        conn,
+        "owners_of_numbers",
+        channels=[one.channel for one in messages],
+        keys=[keys[one.provider_id] for one in messages],
+    )
+    owners: dict[tuple[str, bytes], dict[int, set[int]]] = {}
+    for row in rows:
+        known = owners.setdefault((row["channel"], bytes(row["address_key"])), {})
+        known.setdefault(row["portfolio_id"], set()).add(row["borrower_id"])
+    cases = [
+        (portfolio, f"message {one.provider_id}", next(iter(people)) if len(people) == 1 else None)
+        for one in messages
+        # a number that nobody has is work for whoever looks after the installation
+        for portfolio, people in owners.get(
+            (one.channel, keys[one.provider_id]), {0: set[int]()}
+        ).items()
+    ]
+    await execute(
+        conn,
+        "open_reply_cases",
+        now=now,
+        portfolios=[case[0] for case in cases],
+        subjects=[case[1] for case in cases],
+        borrowers=[case[2] for case in cases],
+    )
+
+
+async def catch_up(
+    pool: "asyncpg.Pool[asyncpg.Record]", keyring: Keyring, channel: str, way: Hears, now: datetime
+) -> Mapping[str, int]:
+    """Fill in from the provider's list what the webhook missed; a find is an alarm about the receiver."""
+    async with pool.acquire() as conn:
+        mark = await fetch_value(conn, "inbound_mark", channel=channel, sender=way.sender)
+    since = mark - OVERLAP if mark is not None else now - FIRST_LOOK
+    listed = await way.inbound(since)
+    missed = opt_outs = 0
+    for start in range(0, len(listed.messages), BATCH):
+        heard = await take_inbound(
+            pool, keyring, listed.messages[start : start + BATCH], now, "list"
+        )
+        missed, opt_outs = missed + heard.stored, opt_outs + heard.opt_outs
+    if missed:
+        _log.warning("inbound_missed", count=missed, opt_outs=opt_outs)
+    if listed.complete:
+        async with pool.acquire() as conn:
+            await execute(
+                conn, "move_inbound_mark", channel=channel, sender=way.sender, through=now
+            )
+    return {"missed": missed, "incomplete": int(not listed.complete)}
+
+
+async def ask_the_silent(
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    portfolio: Portfolio,
+    channel: str,
+    way: Hears,
+    now: datetime,
+) -> int:
+    """Ask what became of messages that were accepted an hour ago and of which nothing was heard."""
+    async with pool.acquire() as conn:
+        rows = await fetch(
+            conn,
+            "silent_attempts",
+            portfolio=portfolio.id,
+            channel=channel,
+            now=now,
+            oldest=now - timedelta(days=3),
+            newest=now - SILENT_AFTER,
+            again=now + 6 * SILENT_AFTER,
+            batch=SILENT_BATCH,
+        )
+    told = [await way.told(row["token"], row["provider_id"], now) for row in rows]
+    receipts = [receipt for receipt in told if receipt is not None]
+    await apply_receipts(pool, portfolio, receipts, now)
+    return len(receipts)

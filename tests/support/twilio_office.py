@@ -1,0 +1,105 @@
+"""Our Twilio webhooks on a port of their own, and posts to them signed as Twilio signs."""
+
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import datetime
+from urllib.parse import urlencode
+
+import aiohttp
+import asyncpg
+from aiohttp import web
+from aiohttp.test_utils import TestServer, unused_port
+from twilio.request_validator import RequestValidator
+
+from agent.api.inbox import Inbox, ReceiptInbox
+from agent.api.problem import answer_problems
+from agent.api.twilio_webhooks import TwilioHooks, add_twilio_webhooks
+from agent.clock import Clock
+from agent.flows.inbound import take_inbound
+from agent.flows.portfolios import Portfolio
+from agent.flows.receipts import apply_receipts
+from agent.store.keyring import Keyring
+from channels.base import Inbound, Receipt
+from channels.sms_twilio.wire import status_path
+from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN
+
+OLD_TOKEN = "the-token-before"
+
+
+@dataclass(frozen=True, slots=True)
+class Office:
+    """Where the webhooks listen."""
+
+    public: str
+    callback_key: bytes
+    http: aiohttp.ClientSession
+
+    @property
+    def inbound_url(self) -> str:
+        return f"{self.public}/webhooks/twilio/inbound"
+
+    def status_url(self, lane: int, token: str) -> str:
+        return self.public + status_path(str(lane), token, self.callback_key)
+
+    async def post(
+        self,
+        url: str,
+        said: Mapping[str, str],
+        *,
+        secret: str = AUTH_TOKEN,
+        signed_url: str | None = None,
+        body: bytes | None = None,
+        headers: Mapping[str, str] | None = None,
+    ) -> tuple[int, bytes]:
+        """One webhook; its answer."""
+        signature = RequestValidator(secret).compute_signature(signed_url or url, said)
+        form = urlencode(said).encode() if body is None else body
+        sent = {
+            "X-Twilio-Signature": signature,
+            "Content-Type": "application/x-www-form-urlencoded",
+            **(headers or {}),
+        }
+        async with self.http.post(url, data=form, headers=sent) as answer:
+            return answer.status, await answer.read()
+
+
+@asynccontextmanager
+async def twilio_office(
+    pool: asyncpg.Pool,
+    keyring: Keyring,
+    clock: Clock,
+    portfolio: Callable[[], Portfolio] | None = None,
+) -> AsyncIterator[Office]:
+    """The production webhooks on the production flows."""
+
+    async def receipts(lane: int, ones: Sequence[Receipt]) -> None:
+        assert portfolio is not None
+        assert lane == portfolio().id
+        await apply_receipts(pool, portfolio(), ones, clock.now())
+
+    async def inbound(_lane: int, ones: Sequence[Inbound]) -> None:
+        await take_inbound(pool, keyring, ones, clock.now())
+
+    app, port = web.Application(middlewares=[answer_problems]), unused_port()
+    public = f"http://127.0.0.1:{port}"
+    secrets = (AUTH_TOKEN, OLD_TOKEN)
+    hooks = TwilioHooks(
+        public, ACCOUNT, secrets, keyring.callback_key, clock, ReceiptInbox(receipts), Inbox(inbound)
+    )  # fmt: skip
+    add_twilio_webhooks(app, hooks)
+    async with TestServer(app, port=port), aiohttp.ClientSession() as http:
+        yield Office(public, keyring.callback_key, http)
+
+
+def reply(sid: str, text: str, sender: str, **also: str) -> dict[str, str]:
+    """The form of a message that somebody sent us."""
+    return {
+        "MessageSid": sid, "SmsSid": sid, "AccountSid": ACCOUNT, "From": sender,
+        "To": "+15005550006", "Body": text, "NumMedia": "0", "ApiVersion": "2010-04-01", **also,
+    }  # fmt: skip
+
+
+def at_utc(text: str) -> datetime:
+    """An instant from its ISO text."""
+    return datetime.fromisoformat(text)
