@@ -31,6 +31,8 @@ SECRETS = (
     "ledger_secret",
     "api_keys",
     "sandbox_secret",
+    "twilio_auth_token",
+    "twilio_previous_auth_token",
 )
 NOT_SETTINGS = {"DULY_CONFIG", "DULY_TRACEBACK"}
 _KEY_BYTES = 32
@@ -80,6 +82,47 @@ class Settings(BaseSettings):
     )
     sandbox_secret: SecretStr = Field(
         SecretStr("sandbox"), description="Signs the receipts those phones post"
+    )
+
+    twilio_account_sid: str | None = Field(
+        None,
+        pattern="^AC[0-9a-fA-F]{32}$",
+        description="Twilio account that texts go out by; unset = texts stay in the sandbox",
+    )
+    twilio_auth_token: SecretStr | None = Field(
+        None, description="Its auth token: signs in, and signs what Twilio posts to us"
+    )
+    twilio_previous_auth_token: SecretStr | None = Field(
+        None, description="The token before, believed on webhooks while tokens are rotated"
+    )
+    twilio_from: str | None = Field(
+        None,
+        pattern=r"^\+?[0-9A-Za-z ]{3,16}$",
+        description="Number or name that texts come from; this or a Messaging Service",
+    )
+    twilio_messaging_service_sid: str | None = Field(
+        None,
+        pattern="^MG[0-9a-fA-F]{32}$",
+        description="Messaging Service that picks the number; this or DULY_TWILIO_FROM",
+    )
+    twilio_base_url: str = Field(
+        "https://api.twilio.com",
+        pattern="^https?://",
+        description="Where Twilio's API is; another address only for tests",
+    )
+    twilio_parts_per_second: float = Field(
+        1.0,
+        gt=0,
+        le=10_000,
+        description="Message parts the sender may send a second, all workers together",
+    )
+    twilio_countries: Path | None = Field(
+        None,
+        description="TOML of countries that texts may go to, beside and over the shipped ones",
+    )
+    twilio_discard_content: bool = Field(
+        False,  # noqa: FBT003 - pydantic's way to write a default
+        description="Ask Twilio to keep no text; an unanswered send then takes a day to settle",
     )
 
     ledger_url: str | None = Field(

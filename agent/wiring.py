@@ -11,6 +11,7 @@ from agent.adapters.deadman import NoDeadMan, SendGuard
 from agent.adapters.embedded import open_database, open_stores
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
+from agent.flows.carriers import Carrier
 from agent.flows.intake import Desk
 from agent.flows.lane import Lane, Limits
 from agent.flows.portfolios import Portfolio, load_portfolios
@@ -38,6 +39,7 @@ class System:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     guard: SendGuard = field(default_factory=NoDeadMan)
     limits: Limits = DEFAULT_LIMITS
+    carriers: Mapping[str, Carrier] = field(default_factory=dict)
 
     def desk(self, origin: str, schedule: str | None = None) -> Desk:
         """Where events of one origin are taken in."""
@@ -56,6 +58,7 @@ class System:
             self.limits,
             self.guard,
             f"{self.settings.public_url}/webhooks/sandbox/{portfolio.id}",
+            self.carriers,
         )
 
     async def portfolios(self) -> dict[int, Portfolio]:

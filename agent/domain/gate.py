@@ -10,13 +10,15 @@ from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
 
 from agent.domain.calendar import local_date
-from agent.domain.conduct import ConductRule, ContactFacts, Pack, ask, rules_in_force
+from agent.domain.conduct import MINUTE, ConductRule, ContactFacts, Pack, ask, rules_in_force
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
 
 # The dispatch window (15 s) and 5 s more: nothing begins so late that it could leave after closing.
 GUARD = timedelta(seconds=20)
 RECHECK = timedelta(days=1)
+# The longest that a provider may keep a message before it must not be delivered any more.
+KEPT_MAX = timedelta(minutes=15)
 
 
 class Verdict(StrEnum):
@@ -57,6 +59,9 @@ class Point:
     opted_out: bool
     consented: bool
     held: bool = False
+    # why no route leads there at all, and until when the route is out of order
+    no_route: str | None = None
+    halted_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +194,13 @@ def _refusal(point: Point) -> Failing | None:
         return Failing("opted-out", Effect.DENY)
     if not point.consented:
         return Failing("no-consent", Effect.DENY)
-    return Failing("hold:number", Effect.HOLD) if point.held else None
+    if point.no_route is not None:
+        return Failing(f"route:{point.no_route}", Effect.DENY)
+    if point.held:
+        return Failing("hold:number", Effect.HOLD)
+    if point.halted_until is not None:
+        return Failing("route-halted", Effect.HOLD, point.halted_until)
+    return None
 
 
 def _clock(
@@ -208,3 +219,23 @@ def _rules(
     facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str
 ) -> tuple[ConductRule, ...]:
     return rules_in_force(packs, local_date(now, facts.contact.zones[0]), channel)
+
+
+def good_for(facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str) -> timedelta:
+    """How long a message that may go out now may still be delivered: every rule holds until then.
+
+    Looked for in whole minutes, which is what windows are made of.
+    """
+    rules = _rules(facts, packs, now, channel)
+    longest = min(KEPT_MAX, facts.not_after - now)
+
+    def allowed(at: datetime) -> bool:
+        return all(rule.first_allowed(facts.contact, at) == at for rule in rules)
+
+    if allowed(now + longest):
+        return longest
+    short, long = 0, int(longest / MINUTE)
+    while long - short > 1:
+        middle = (short + long) // 2
+        short, long = (middle, long) if allowed(now + middle * MINUTE) else (short, middle)
+    return short * MINUTE

@@ -37,6 +37,8 @@ GATE_RULES = {
     "no-contact-point": "No phone number or device to reach the person on",
     "opted-out": "The person had opted out",
     "no-consent": "No recorded consent for this channel",
+    "pace": "The sender's line was full: it waited for its turn",
+    "route-halted": "The provider took nothing by this route: it waited until that is tried again",
     "zone-unknown": "The person's time zone was not known, so neither were the contact hours",
 }
 OUTCOMES = {
@@ -61,6 +63,7 @@ FAMILIES = {
     "hold:": "On hold",
     "paused:": "Sending was paused",
     "number:": "The number could not be used",
+    "route:": "No route leads to that country",
 }
 # Rules of packs have ids of their own; these parts say what kind of rule it is.
 KINDS = (

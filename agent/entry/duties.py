@@ -3,10 +3,12 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
+from typing import cast
 
 from agent.adapters.ledger import Ledger
 from agent.adapters.queue import Doorbell
 from agent.flows import ticks
+from agent.flows.inbound import Hears, ask_the_silent, catch_up
 from agent.flows.ledger_feed import Feeder
 from agent.flows.partitions import make_partitions
 from agent.flows.passing import lift_holds, pass_time
@@ -55,11 +57,39 @@ def duties(
         "archive": clear,
         "prune": prune,
     }
+    return works | _where_there_is(system, doorbell, ledger)
+
+
+def _where_there_is(
+    system: System, doorbell: Doorbell | None, ledger: Ledger | None
+) -> dict[str, ticks.Work]:
+    """Duties towards others: providers that hear people, the doorbell, the ledger."""
+    works: dict[str, ticks.Work] = {}
+    if system.carriers:
+        works["inbound"] = _catch_up(system)
     if doorbell is not None:
         works["sweep"] = _ring_due(system, doorbell.ring)
     if ledger is not None:
         works["feed"] = _feed(system, ledger)
     return works
+
+
+def _catch_up(system: System) -> ticks.Work:
+    """Read the providers' lists of what was sent to us, and ask about what stays silent."""
+
+    async def listen(now: datetime) -> Mapping[str, int]:
+        counts = {"missed": 0, "incomplete": 0, "asked": 0}
+        for name in system.carriers:
+            way = cast("Hears", system.channels[name])
+            for count, value in (
+                await catch_up(system.pool, system.keyring, name, way, now)
+            ).items():
+                counts[count] += value
+            for portfolio in (await system.portfolios()).values():
+                counts["asked"] += await ask_the_silent(system.pool, portfolio, name, way, now)
+        return counts
+
+    return listen
 
 
 def _ring_due(system: System, ring: Ring) -> ticks.Work:

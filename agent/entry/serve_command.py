@@ -46,10 +46,11 @@ async def _serve(role: "Role") -> int:
     from agent.wiring import open_system
 
     settings = config.load()
-    if role is not Role.ALL and settings.sandbox_url is None:
+    reachable = settings.sandbox_url or settings.twilio_account_sid
+    if role is not Role.ALL and not reachable:
         raise Refused(
-            "roles apart need phones that all of them can reach: run `python -m channels.sandbox.server`"
-            " and set DULY_SANDBOX_URL, or use --role all"
+            "roles apart need phones that all of them can reach: set DULY_TWILIO_…, or run"
+            " `python -m channels.sandbox.server` and set DULY_SANDBOX_URL, or use --role all"
         )
     set_up_logging(settings.log_level)
     stop = asyncio.Event()

@@ -22,7 +22,9 @@ from agent.api.keys import ApiKey
 from agent.api.sandbox_callbacks import ReceiptInbox, add_sandbox_callbacks
 from agent.entry.duties import duties
 from agent.entry.scheduler import serve_scheduler
+from agent.entry.texting import add_texting, texting, twilio_account
 from agent.entry.worker import DATABASE_AWAY, Lanes, serve_worker
+from agent.flows.carriers import Carrier
 from agent.flows.dispatch import Stop, run_lane
 from agent.flows.intake import take
 from agent.flows.lane import Limits
@@ -49,23 +51,34 @@ class Role(StrEnum):
 
 @asynccontextmanager
 async def with_channels(system: System) -> AsyncIterator[tuple[System, SandboxNetwork | None]]:
-    """The system with its ways out, the dead-man timer and its limits; the phones, if they are ours."""
+    """The system with its ways out, the dead-man timer and its limits; the phones, if they are ours.
+
+    Phones inside this process are only for when nothing real is set up: a notice that they swallow
+    would count as sent.
+    """
     settings, clock = system.settings, system.clock
     limits = Limits(batch=settings.lane_batch, at_once=settings.send_concurrency)
-    equipped = replace(system, guard=dead_man(clock.monotonic), limits=limits)
-    if settings.sandbox_url is None:
-        network = SandboxNetwork(began=clock.now())
-        ways: dict[str, Channel] = {
-            name: SandboxChannel(network, name, clock.now, clock.monotonic) for name in (SMS, PUSH)
-        }
-        yield replace(equipped, channels=ways), network
-        return
-    async with open_session(settings.send_concurrency) as session:
-        ways = {
-            name: SandboxHttpChannel(session, settings.sandbox_url, name, clock.monotonic)
-            for name in (SMS, PUSH)
-        }
-        yield replace(equipped, channels=ways), None
+    account = twilio_account(settings, system.keyring)
+    async with AsyncExitStack() as stack:
+        session = await stack.enter_async_context(open_session(settings.send_concurrency))
+        network = None
+        ways: dict[str, Channel] = {}
+        if settings.sandbox_url is not None:
+            ways |= {
+                name: SandboxHttpChannel(session, settings.sandbox_url, name, clock.monotonic)
+                for name in (SMS, PUSH)
+            }
+        elif account is None:
+            network = SandboxNetwork(began=clock.now())
+            ways |= {
+                name: SandboxChannel(network, name, clock.now, clock.monotonic)
+                for name in (SMS, PUSH)
+            }
+        carriers: dict[str, Carrier] = {}
+        if account is not None:
+            ways[SMS], carriers[SMS] = texting(settings, account, session, clock.monotonic)
+        guard = dead_man(clock.monotonic)
+        yield replace(system, channels=ways, carriers=carriers, guard=guard, limits=limits), network
 
 
 @asynccontextmanager
@@ -209,4 +222,6 @@ def _application(system: System, doorbell: Doorbell | None) -> web.Application:
         public_url=settings.public_url,
         secret=settings.sandbox_secret.get_secret_value().encode(),
     )
+    if (account := twilio_account(settings, system.keyring)) is not None:
+        add_texting(app, system, account, apply)
     return app

@@ -5,13 +5,18 @@ The next batch is begun while the one before it is being sent; no connection is 
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from agent.flows.carriers import TOO_MANY, line_up
 from agent.flows.dispatch_begin import Begun, Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
 from agent.flows.lane import Lane
 from channels.base import Answer, Refusal, Refused
+
+# A place in the line that is later than this before the deadline is given up: it will be another one.
+LEAVE_FOR_ANSWER = 3.0
+OUT_OF_TURN = Refused("pace", Refusal.TRANSIENT)
 
 
 @dataclass(slots=True)
@@ -58,8 +63,8 @@ async def run_lane(lane: Lane, stop: Stop | None = None) -> LaneCounts:
         while not stop.asked and not sender.failed:
             begun = await begin(lane)
             counts.add(begun)
-            sender.put(begun.sent_off)
-            if begun.claimed < lane.limits.batch:
+            sender.put(begun.sent_off, await line_up(lane, begun.sent_off))
+            if begun.claimed < lane.limits.batch or begun.waiting:
                 break
             await sender.room()
     except asyncio.CancelledError:
@@ -84,6 +89,8 @@ class _Sender:
         self._lane = lane
         self._recorder = recorder
         self._queue: deque[Outgoing] = deque()
+        self._slots: dict[str, float] = {}
+        self._too_many: dict[str, float] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._taken = asyncio.Event()
         self._failure: BaseException | None = None
@@ -92,9 +99,10 @@ class _Sender:
     def failed(self) -> bool:
         return self._failure is not None
 
-    def put(self, batch: Sequence[Outgoing]) -> None:
-        """Queue a batch and have enough hands for it."""
+    def put(self, batch: Sequence[Outgoing], slots: Mapping[str, float]) -> None:
+        """Queue a batch and have enough hands for it; a message waits for its slot, if it has one."""
         self._queue.extend(batch)
+        self._slots.update(slots)
         wanted = min(self._lane.limits.at_once, len(self._working) + len(self._queue))
         for _ in range(wanted - len(self._working)):
             task = asyncio.create_task(self._work())
@@ -105,7 +113,23 @@ class _Sender:
         while self._queue:
             one = self._queue.popleft()
             self._taken.set()
-            self._recorder.add(Sent(one, await _send(self._lane, one)))
+            self._recorder.add(Sent(one, await self._send(one)))
+
+    async def _send(self, one: Outgoing) -> Answer:
+        clock, channel = self._lane.clock, one.message.channel
+        slot = self._slots.pop(one.message.token, None)
+        if slot is not None:
+            if slot > one.message.deadline - LEAVE_FOR_ANSWER:
+                return OUT_OF_TURN
+            if (wait := slot - clock.monotonic()) > 0:
+                await asyncio.sleep(wait)
+        if self._too_many.get(channel, 0.0) > clock.monotonic():
+            return OUT_OF_TURN
+        answer = await _send(self._lane, one)
+        if isinstance(answer, Refused) and answer.code == TOO_MANY:
+            # the others of this batch need not hear it one by one
+            self._too_many[channel] = clock.monotonic() + (answer.retry_after or 1.0)
+        return answer
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)

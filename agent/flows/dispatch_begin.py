@@ -16,10 +16,20 @@ from agent.clock import new_token
 from agent.domain.calendar import local_date
 from agent.domain.conduct import ContactFacts
 from agent.domain.delivery import DISPATCH_WINDOW, NoticeState
-from agent.domain.gate import GUARD, Decision, Hold, NoticeFacts, Point, Verdict, decide
+from agent.domain.gate import (
+    GUARD,
+    Decision,
+    Hold,
+    NoticeFacts,
+    Point,
+    Verdict,
+    decide,
+    good_for,
+)
 from agent.domain.ladder import Action, Ladder, Problem, Stage, superseded_at
 from agent.domain.message import Composed, Wording, compose
 from agent.domain.standing import Status
+from agent.flows.carriers import Traffic, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
 from agent.flows.lane import Lane, ladder_for
 from agent.store.dispatch import (
@@ -66,6 +76,8 @@ class Begun:
     snoozed: int = 0
     cancelled: int = 0
     acted: int = 0
+    # a sender's line is full: what is due next has to wait too
+    waiting: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +104,7 @@ class _Batch:
     moves: list[Move] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     taken_numbers: set[tuple[str, bytes]] = field(default_factory=set)
+    traffic: dict[str, Traffic] = field(default_factory=dict)
 
 
 async def begin(lane: Lane) -> Begun:
@@ -116,6 +129,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
     if not notices:
         return 0
     facts = await read_facts(conn, lane.portfolio.id, notices, batch.now)
+    batch.traffic = await read_traffic(conn, lane, facts, batch.now)
     ladders = {
         version: await ladder_for(conn, lane.portfolio, version)
         for version in {notice.version for notice in notices}
@@ -146,6 +160,7 @@ def _begun(batch: _Batch, claimed: int) -> Begun:
         verdicts.count(Verdict.SNOOZE),
         verdicts.count(Verdict.CANCEL),
         len(batch.acts),
+        any(traffic.overflow for traffic in batch.traffic.values()),
     )
 
 
@@ -212,6 +227,10 @@ def _decide(case: _Case, lane: Lane, batch: _Batch) -> Decision:
         # one unsettled attempt a number: a provider's list could not tell two apart
         since = batch.now if row.busy_since is None else row.busy_since
         return Decision(Verdict.SNOOZE, ("number-busy",), batch.now + busy_for(batch.now - since))
+    if (traffic := batch.traffic.get(point.channel)) is not None:
+        waits = traffic.wait(point.id, batch.now)
+        if waits is not None:
+            return Decision(Verdict.SNOOZE, (waits[0],), waits[1])
     batch.taken_numbers.add((point.channel, row.address_key))
     return decision
 
@@ -269,6 +288,9 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
     if isinstance(composed, Problem):
         batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
         return
+    if (problem := _text_refused(row, composed, lane, batch)) is not None:
+        batch.moves.append(_move(case, NoticeState.FAILED, reason=problem))
+        return
     token = new_token(batch.now)
     try:
         outgoing = _outgoing(case, row, composed, token, lane, batch)
@@ -281,6 +303,14 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
     facts.contacts.setdefault(case.person.id, []).append((case.notice.key, batch.now))
 
 
+def _text_refused(row: PointRow, composed: Composed, lane: Lane, batch: _Batch) -> str | None:
+    carrier, traffic = lane.carriers.get(row.point.channel), batch.traffic.get(row.point.channel)
+    if carrier is None or traffic is None:
+        return None
+    refused = carrier.text_refused(traffic.countries.get(row.point.id, ""), composed.body)
+    return None if refused is None else f"text-{refused}"
+
+
 def _outgoing(
     case: _Case, row: PointRow, composed: Composed, token: str, lane: Lane, batch: _Batch
 ) -> Outgoing:
@@ -291,7 +321,7 @@ def _outgoing(
     status_url = f"{lane.status_url}/{token}" if lane.status_url else None
     message = Message(
         token, row.point.channel, row.provider, address, composed.title, composed.body,
-        batch.deadline, status_url,
+        batch.deadline, status_url, _good_for(case, row.point.channel, lane, batch.now),
     )  # fmt: skip
     return Outgoing(
         message,
@@ -304,6 +334,13 @@ def _outgoing(
         bytes(row.address_key),
         case.person.id,
     )
+
+
+def _good_for(case: _Case, channel: str, lane: Lane, now: datetime) -> int | None:
+    """Seconds that the provider may keep a message: its contact window ends what it may do with it."""
+    if channel not in lane.carriers:
+        return None
+    return int(good_for(case.facts, lane.packs, now, channel).total_seconds())
 
 
 def _attempt(

@@ -21,6 +21,7 @@ from agent.domain.delivery import (
     after_attempt,
     look_again,
 )
+from agent.flows.carriers import follow_traffic
 from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
 from agent.flows.lane import Lane
@@ -63,6 +64,7 @@ async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
         if refused:
             failed = {one.token for one in settlings if _has_failed(one)}
             await _follow(conn, lane, refused, failed, now)
+        await follow_traffic(conn, lane, [(one.outgoing, one.answer) for one in ours], now)
     return len(ours)
 
 

@@ -11,6 +11,7 @@ from agent.clock import Clock
 from agent.domain.conduct import Pack
 from agent.domain.ladder import Ladder
 from agent.domain.message import Texts
+from agent.flows.carriers import Carrier
 from agent.flows.portfolios import Portfolio, ladder_of
 from agent.store.keyring import Keyring
 from agent.store.sql import Connection, fetch_row
@@ -44,6 +45,7 @@ class Lane:
     limits: Limits = Limits()
     guard: SendGuard = field(default_factory=NoDeadMan)
     status_url: str | None = None
+    carriers: Mapping[str, Carrier] = field(default_factory=dict)
 
     @property
     def pack_versions(self) -> str:

@@ -1,0 +1,110 @@
+"""Which countries texts may go to: `countries.toml` and a lender's own file; none is no route."""
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from functools import lru_cache
+from importlib.resources import files
+from typing import Any
+
+import phonenumbers
+
+_LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
+_CODE = re.compile(r"[A-Z]{2}")
+_SENDERS = frozenset({"number", "name", "service"})
+
+
+class BadProfile(ValueError):
+    """A country's entry cannot be used; the message says which and why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What may be sent to one country, who says so and since when."""
+
+    code: str
+    loan_content: bool
+    two_way: bool
+    links: bool
+    senders: frozenset[str]
+    source: str
+    checked_on: date
+    basis: str = "judged"
+    quiet_hours: str | None = None
+    pack: str | None = None
+    registration: tuple[str, ...] = ()
+    opt_out_footer: bool = False
+
+
+def profiles(own: str | None = None) -> Mapping[str, Profile]:
+    """The shipped countries, with those of a lender's own TOML beside and over them."""
+    shipped = (files("channels.sms_twilio") / "countries.toml").read_text("utf-8")
+    return {**_read(shipped), **(_read(own) if own is not None else {})}
+
+
+def _read(text: str) -> dict[str, Profile]:
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as problem:
+        raise BadProfile(f"not TOML: {problem}") from None
+    found = [_profile(one) for one in raw.get("country", [])]
+    return {one.code: one for one in found}
+
+
+def _profile(raw: Mapping[str, Any]) -> Profile:
+    name = str(raw.get("code", "?"))
+    try:
+        made = Profile(
+            **{
+                **raw,
+                "senders": frozenset(raw.get("senders", ())),
+                "registration": tuple(raw.get("registration", ())),
+            }
+        )
+    except TypeError as problem:
+        raise BadProfile(f"country {name}: {problem}") from None
+    flags = (made.loan_content, made.two_way, made.links, made.opt_out_footer)
+    if not _CODE.fullmatch(name) or not all(isinstance(flag, bool) for flag in flags):
+        raise BadProfile(f"country {name}: code is two capital letters, flags are true or false")
+    if not made.senders or made.senders - _SENDERS:
+        raise BadProfile(f"country {name}: senders are some of {', '.join(sorted(_SENDERS))}")
+    if not made.source.strip() or not isinstance(made.checked_on, date):
+        raise BadProfile(f"country {name}: say the source and the day on which it was checked")
+    return made
+
+
+def sender_kind(sender: str) -> str:
+    """number, name or service."""
+    if sender.startswith("MG") and len(sender) == 34:
+        return "service"
+    return "number" if sender.lstrip("+").isdigit() else "name"
+
+
+@lru_cache(maxsize=65_536)
+def country_of(address: str) -> str | None:
+    """The country that a number in international form belongs to; None if that cannot be said."""
+    try:
+        number = phonenumbers.parse(address)
+    except phonenumbers.NumberParseException:
+        return None
+    return phonenumbers.region_code_for_number(number)
+
+
+def no_route(profile: Profile | None, sender: str) -> str | None:
+    """Why no text about a loan may go there; None when it may."""
+    if profile is None:
+        return "no-profile"
+    if not profile.loan_content:
+        return "loan-content"
+    if sender_kind(sender) not in profile.senders:
+        return "sender-kind"
+    if profile.quiet_hours is not None and profile.pack is None:
+        return "quiet-hours"
+    return None
+
+
+def text_refused(profile: Profile, text: str) -> str | None:
+    """Why this text may not go there; None when it may."""
+    return "links" if not profile.links and _LINK.search(text) else None

@@ -1,0 +1,219 @@
+"""`duly serve` against a stand-in for Twilio: it sends, takes receipts and replies, falls back, explains."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import aiohttp
+import asyncpg
+import pytest
+from aiohttp.test_utils import unused_port
+
+from agent.clock import SystemClock
+from agent.store.keyring import Keyring
+from tests.conftest import TEST_MASTER_KEY
+from tests.entry.command import duly
+from tests.faults.test_serve import ends, serving
+from tests.support.phone_process import phone_process
+from tests.support.places import SHARED
+from tests.support.twilio_process import twilio_process
+from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN
+from tests.support.village import settle
+from tests.support.waiting import until
+
+CLOCK = SystemClock()
+PHONE = "+2348000000001"
+
+
+def settings(
+    database_url: str, redis_url: str, port: int, url: str, token: str = AUTH_TOKEN
+) -> dict[str, str]:
+    return {
+        "DULY_DATABASE_URL": database_url, "DULY_REDIS_URL": redis_url, "DULY_PORT": str(port),
+        "DULY_PUBLIC_URL": f"http://127.0.0.1:{port}", "DULY_MASTER_KEY": TEST_MASTER_KEY.hex(),
+        "DULY_TWILIO_ACCOUNT_SID": ACCOUNT, "DULY_TWILIO_AUTH_TOKEN": token,
+        "DULY_TWILIO_FROM": "+15005550006", "DULY_TWILIO_BASE_URL": url,
+        "DULY_TWILIO_PARTS_PER_SECOND": "50",
+    }  # fmt: skip
+
+
+async def states(pool: asyncpg.Pool) -> dict[str, int]:
+    rows = await pool.fetch("select state, count(*) as n from attempt group by 1")
+    return {row["state"]: row["n"] for row in rows}
+
+
+async def test_notices_go_out_receipts_and_replies_come_in(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    await settle(pool, keyring, 12, CLOCK.now())
+    port = unused_port()
+    async with twilio_process(tmp_path) as twilio:
+        given = settings(database_url, redis_url, port, twilio.url)
+        process = await serving(tmp_path, **given)
+
+        async def delivered() -> bool:
+            return await states(pool) == {"delivered": 12}
+
+        await until(delivered, 40, "everybody's text is delivered")
+        inbound = f"http://127.0.0.1:{port}/webhooks/twilio/inbound"
+        assert (await twilio.text(inbound, PHONE, "STOP"))["status"] == 200
+        assert (await twilio.text(inbound, "+2348000000002", "when is it due?"))["status"] == 200
+        truth = await twilio.truth()
+        assert len(twilio.accepted()) == 12
+        assert truth["refused"] == []
+        assert {call[2] for call in truth["callbacks"] if "/status/" in call[0]} == {204}
+        given_to_twilio = [one["given"] for one in truth["messages"] if one["given"]]
+        assert {1 <= int(one["ValidityPeriod"]) <= 900 for one in given_to_twilio} == {True}
+        assert await ends(process) == []
+    assert await pool.fetchval("select count(*) from suppression") == 1
+    assert await pool.fetchval("select reading from inbound where media = 0 and reading = 'case'")
+    told = duly("why", "loan-2", **given)
+    assert told.code == 0, told.err
+    assert "delivered" in told.out
+    assert PHONE not in told.out
+
+
+async def test_push_without_a_receipt_is_followed_by_one_text(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    await settle(pool, keyring, 3, CLOCK.now())
+    await with_push(pool, keyring)
+    port = unused_port()
+    script = {"rule": [{"act": "refuse", "refusal": "permanent", "code": "gone"}]}
+    async with (
+        twilio_process(tmp_path) as twilio,
+        phone_process(tmp_path, script=script) as phone,
+    ):
+        given = settings(database_url, redis_url, port, twilio.url)
+        process = await serving(tmp_path, **given, DULY_SANDBOX_URL=phone.url)
+
+        async def fell_back() -> bool:
+            return await states(pool) == {"refused": 3, "delivered": 3}
+
+        await until(fell_back, 40, "a text follows each refused push")
+        assert len(twilio.accepted()) == 3
+        assert phone.accepted() == []
+        assert await ends(process) == []
+    told = duly("why", "loan-1", **given)
+    assert "refused" in told.out
+    assert "by push" in told.out
+    assert "by sms" in told.out
+
+
+async def with_push(pool: asyncpg.Pool, keyring: Keyring) -> None:
+    """Everybody has an app too."""
+    from agent.store.keyring import contact_place, seal  # noqa: PLC0415
+
+    rows = await pool.fetch("select portfolio_id, id, data_key from borrower")
+    for number, row in enumerate(rows):
+        point = 900_000 + number
+        key = keyring.person_key(row["data_key"])
+        address = f"device-{number}"
+        index = keyring.blind("push", address)
+        await pool.execute(
+            "insert into number (portfolio_id, channel, address_key) values ($1, 'push', $2)",
+            row["portfolio_id"], index,
+        )  # fmt: skip
+        await pool.execute(
+            "insert into contact_point (portfolio_id, id, borrower_id, channel, provider, address,"
+            " address_key, status) values ($1, $2, $3, 'push', 'fcm', $4, $5, 'active')",
+            row["portfolio_id"], point, row["id"],
+            seal(key, address.encode(), contact_place(row["portfolio_id"], point)), index,
+        )  # fmt: skip
+
+
+async def test_a_country_without_a_profile_gets_nothing_and_why_says_so(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    await settle(pool, keyring, 1, CLOCK.now())
+    own = tmp_path / "countries.toml"
+    own.write_text(
+        '[[country]]\ncode = "NG"\nloan_content = false\ntwo_way = true\nlinks = true\n'
+        'senders = ["number"]\nsource = "counsel"\nchecked_on = 2026-11-01\n'
+    )
+    async with twilio_process(tmp_path) as twilio:
+        given = settings(database_url, redis_url, unused_port(), twilio.url)
+        given["DULY_TWILIO_COUNTRIES"] = str(own)
+        process = await serving(tmp_path, **given)
+
+        async def cancelled() -> bool:
+            return bool(await pool.fetchval("select count(*) from notice where closed_at notnull"))
+
+        await until(cancelled, 40, "the notice is closed")
+        assert twilio.accepted() == []
+        assert await ends(process) == []
+    assert await pool.fetchval("select reason from notice where closed_at notnull") == (
+        "route:loan-content"
+    )
+    assert "No route leads to that country" in duly("why", "loan-1", **given).out
+
+
+def test_half_of_the_settings_is_explained(tmp_path: Path) -> None:
+    answer = duly("serve", DULY_DATA_DIR=str(tmp_path), DULY_TWILIO_ACCOUNT_SID=ACCOUNT)
+    assert answer.code == 2
+    assert "DULY_TWILIO_AUTH_TOKEN" in answer.err
+
+
+@asynccontextmanager
+async def shared_stand_in(port: int, token: str) -> AsyncIterator[str]:
+    """The stateful stand-in that lies beside the repository, without its schema checker in front."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-W", "ignore", str(SHARED / "peers" / "twilio_sim.py"),
+        "--port", str(port), "--token", token,
+    )  # fmt: skip
+    url = f"http://127.0.0.1:{port}"
+
+    async def answers() -> bool:
+        try:
+            async with aiohttp.ClientSession() as http, http.get(f"{url}/_state") as answer:
+                return answer.status == 200
+        except aiohttp.ClientConnectionError:
+            return False
+
+    try:
+        await until(answers, 20, "the stand-in answers")
+        yield url
+    finally:
+        process.kill()
+        await process.wait()
+
+
+async def test_against_the_stand_in_beside_the_repository(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    if not (SHARED / "peers" / "twilio_sim.py").exists():
+        pytest.skip("needs the folder ../shared with the stand-ins")
+    await settle(pool, keyring, 8, CLOCK.now())
+    port = unused_port()
+    async with (
+        shared_stand_in(unused_port(), AUTH_TOKEN) as url,
+        aiohttp.ClientSession() as http,
+    ):
+        # doubled, shuffled callbacks; one create meets a 429, one a lost answer, one a broken body
+        script = {"statuses": ["queued", "sent", "delivered"], "shuffle": True, "dup": True}
+        await http.post(f"{url}/_script", json=script)
+        await http.post(f"{url}/_fault", json={"kinds": ["reset_after", "junk_after", "500_after"]})
+        given = settings(database_url, redis_url, port, url)
+        process = await serving(tmp_path, **given)
+
+        async def delivered() -> bool:
+            return await states(pool) == {"delivered": 8}
+
+        await until(delivered, 60, "everybody's text is delivered")
+        async with http.get(f"{url}/_state") as answer:
+            state = await answer.json()
+        assert len(state["messages"]) == 8
+        assert state["duplicates"] == []
+        assert state["refused"] == []
+        said = {
+            "url": f"http://127.0.0.1:{port}/webhooks/twilio/inbound",
+            "params": {"From": PHONE, "To": "+15005550006", "Body": "退订"},
+        }
+        async with http.post(f"{url}/_inbound", json=said) as answer:
+            heard = await answer.json()
+        assert heard["status"] == 200
+        assert heard["body"].endswith("<Response />")
+        assert await ends(process) == []
+    assert await pool.fetchval("select count(*) from suppression") == 1
