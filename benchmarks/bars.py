@@ -56,6 +56,7 @@ BARS = {
         Bar("B6", "dispatch ÷ the limit", "", 0.5, 0.9, higher=True),
         Bar("B7", "gain of a second worker", "", 1.5, 1.8, higher=True),
         Bar("B8", "gate, all packs on, CPU a decision", "µs", 100.0, 30.0),
+        Bar("B9", "signed webhook, durable before its answer ÷ empty handler", "", 0.25, 0.45, higher=True),
         Bar("B10", "receipts applied ÷ one UPDATE a transaction", "", 20.0, 35.0, higher=True),
         Bar("B11", "an urgent message: commit → POST, p99", "ms", 50.0, 12.0),
         Bar("B12", "replay of the real loans", "s", 120.0, 20.0),

@@ -12,6 +12,7 @@ SUITES = {
     "intake": ("B4",),
     "dispatch": ("B5", "B6", "B7"),
     "gate": ("B8",),
+    "webhook": ("B9",),
     "receipts": ("B10",),
     "urgent": ("B11",),
     "replay": ("B12",),

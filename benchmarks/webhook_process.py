@@ -1,0 +1,66 @@
+"""The webhooks of Twilio as a part: the production application on the production flows, and an empty handler.
+
+`python -m benchmarks.webhook_process` (a part).
+"""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from time import process_time
+from typing import Any
+
+from aiohttp import web
+
+from agent.api.inbox import Inbox, ReceiptInbox
+from agent.api.problem import answer_problems
+from agent.api.twilio_webhooks import TwilioHooks, add_twilio_webhooks
+from agent.clock import SystemClock
+from agent.flows.inbound import take_inbound
+from agent.flows.receipts import apply_receipts
+from agent.store.connect import open_pool
+from agent.store.keyring import Keyring
+from benchmarks import village
+from benchmarks.parts import Answering, Said, play
+from channels.base import Inbound, Receipt
+
+
+async def _empty(_request: web.Request) -> web.Response:
+    return web.Response(status=204)
+
+
+@asynccontextmanager
+async def serving(config: Said) -> AsyncIterator[Answering]:
+    """Listen on the port that the configuration names."""
+    clock, keyring = SystemClock(), Keyring(bytes.fromhex(config["master_key"]))
+    pool = await open_pool(config["database_url"])
+    home = await village.portfolio(pool, clock.now())
+
+    async def receipts(_lane: int, ones: Sequence[Receipt]) -> None:
+        await apply_receipts(pool, home, ones, clock.now())
+
+    async def inbound(_lane: int, ones: Sequence[Inbound]) -> None:
+        await take_inbound(pool, keyring, ones, clock.now())
+
+    app = web.Application(middlewares=[answer_problems])
+    bare = web.Application()
+    bare.router.add_post("/empty", _empty)
+    hooks = TwilioHooks(
+        config["public_url"], config["account_sid"], tuple(config["secrets"]), keyring.callback_key,
+        clock, ReceiptInbox(receipts), Inbox(inbound),
+    )  # fmt: skip
+    add_twilio_webhooks(app, hooks)
+    runners = [web.AppRunner(one, access_log=None) for one in (app, bare)]
+    for runner, port in zip(runners, (config["port"], config["bare_port"]), strict=True):
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", port).start()
+
+    async def answer(_said: Said) -> Mapping[str, Any]:
+        return {"cpu": process_time()}
+
+    yield answer
+    for runner in runners:
+        await runner.cleanup()
+    await pool.close()
+
+
+if __name__ == "__main__":
+    play(serving)
