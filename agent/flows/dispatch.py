@@ -66,6 +66,9 @@ async def run_lane(lane: Lane, stop: Stop | None = None) -> LaneCounts:
             sender.put(begun.sent_off, await line_up(lane, begun.sent_off))
             if begun.claimed < lane.limits.batch or begun.waiting:
                 break
+            if sender.told_too_many:
+                # what follows would only be turned away; the next look at the lane comes soon
+                break
             await sender.room()
     except asyncio.CancelledError:
         sender.cut_off()
@@ -98,6 +101,10 @@ class _Sender:
     @property
     def failed(self) -> bool:
         return self._failure is not None
+
+    @property
+    def told_too_many(self) -> bool:
+        return bool(self._too_many)
 
     def put(self, batch: Sequence[Outgoing], slots: Mapping[str, float]) -> None:
         """Queue a batch and have enough hands for it; a message waits for its slot, if it has one."""

@@ -46,6 +46,7 @@ class Script:
     statuses: tuple[str, ...] = ("sent", "delivered")
     error_code: int | None = None
     delay: float = 0.05
+    latency: float = 0.0
     list_lag: float = 0.0
     list_broken: bool = False
 
@@ -102,6 +103,8 @@ class StandIn:
         if draw < script.too_many + script.drop:
             return await self._spoil(request, None)
         message = self._accept(given)
+        if script.latency:
+            await asyncio.sleep(script.latency)
         if draw < script.too_many + script.drop + script.lose_answer:
             return await self._spoil(request, message)
         return web.json_response(_shown(message), status=201)
@@ -168,12 +171,12 @@ class StandIn:
                 )
                 await half.prepare(request)
                 await half.write(whole[: len(whole) // 2])
-                assert request.transport is not None
-                request.transport.close()
+                if request.transport is not None:
+                    request.transport.close()
                 return half
             case how:
-                assert request.transport is not None
-                request.transport.abort() if how == "abort" else request.transport.close()
+                if request.transport is not None:
+                    request.transport.abort() if how == "abort" else request.transport.close()
                 return web.Response()
 
     async def _play(self, message: dict[str, Any]) -> None:
