@@ -8,6 +8,8 @@ from channels.base import Receipt
 
 Item = TypeVar("Item")
 _BATCH_MAX = 500
+# A commit costs more than this wait, and shares it with whoever arrives meanwhile.
+_LINGER = 0.0015
 
 
 class Inbox(Generic[Item]):
@@ -28,7 +30,9 @@ class Inbox(Generic[Item]):
 
     async def _flush(self, lane: int) -> None:
         try:
-            while waiting := self._waiting.pop(lane, None):
+            while lane in self._waiting:
+                await asyncio.sleep(_LINGER)
+                waiting = self._waiting.pop(lane)
                 batch, rest = waiting[:_BATCH_MAX], waiting[_BATCH_MAX:]
                 if rest:
                     self._waiting[lane] = rest

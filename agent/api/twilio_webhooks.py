@@ -101,8 +101,10 @@ async def _believed(request: web.Request, hooks: TwilioHooks, kind: str) -> dict
 
 async def _read(request: web.Request, kind: str) -> bytes:
     """At most 64 kB, however long the body says or turns out to be."""
-    parts, size = [], 0
-    if (request.content_length or 0) <= BODY_MAX:
+    parts, size, length = [], 0, request.content_length
+    if length is not None and length <= BODY_MAX:
+        return await request.content.readexactly(length)
+    if length is None:
         async for part in request.content.iter_any():
             size += len(part)
             if size > BODY_MAX:

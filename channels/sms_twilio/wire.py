@@ -1,7 +1,7 @@
 """What Twilio posts to us: signed forms. Nothing in a form is looked at before its signature holds."""
 
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import cache
 from hashlib import sha256
@@ -78,13 +78,14 @@ def _validator(secret: str) -> RequestValidator:
     return RequestValidator(secret)
 
 
-def _addresses(url: str) -> tuple[str, ...]:
+def _addresses(url: str) -> Iterator[str]:
     """The address as we gave it, then as senders write it that add or drop the port."""
+    yield url
     parts = urlsplit(url)
     host = parts.netloc.rpartition("@")[2]
     with_port = f"{host}:{_PORTS.get(parts.scheme, 443)}"
     other = with_port if parts.port is None else host.rpartition(":")[0]
-    return url, url.replace(f"://{parts.netloc}", f"://{other}", 1)
+    yield url.replace(f"://{parts.netloc}", f"://{other}", 1)
 
 
 def read_status(params: Mapping[str, str], token: str, at: datetime) -> Receipt | None:
