@@ -61,6 +61,8 @@ class Message:
     """One message to hand over once. No byte of it leaves at or after `deadline` (monotonic).
 
     `good_for` is how many seconds the provider may keep it before it must not be delivered any more.
+    `registered_at` is when we last heard that the address is in use. `notice` is the same in every
+    attempt of one notice, `thread` in all messages of one loan; both are opaque.
     """
 
     token: str
@@ -72,6 +74,9 @@ class Message:
     deadline: float
     status_url: str | None = None
     good_for: int | None = None
+    registered_at: datetime | None = None
+    notice: str | None = None
+    thread: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
