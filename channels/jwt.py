@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-_ES256 = ec.ECDSA(SHA256())
+# The same claims give the same token in every process, which is how Apple wants it.
+_ES256 = ec.ECDSA(SHA256(), deterministic_signing=True)
 
 
 class BadKey(ValueError):

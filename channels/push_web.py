@@ -161,7 +161,8 @@ def _endpoint(text: str) -> URL:
     if not _ADDRESS.fullmatch(text):
         raise ValueError("not an address")
     url = URL(text, encoded=True)
-    url.origin()
+    if not url.host or url.port is None:
+        raise ValueError("not an address")
     return url
 
 
