@@ -33,6 +33,9 @@ SECRETS = (
     "sandbox_secret",
     "twilio_auth_token",
     "twilio_previous_auth_token",
+    "fcm_credentials",
+    "apns_key",
+    "webpush_key",
 )
 NOT_SETTINGS = {"DULY_CONFIG", "DULY_TRACEBACK"}
 _KEY_BYTES = 32
@@ -125,6 +128,48 @@ class Settings(BaseSettings):
         description="Ask Twilio to keep no text; an unanswered send then takes a day to settle",
     )
 
+    fcm_credentials: SecretStr | None = Field(
+        None,
+        description="Google service account as JSON, best as _FILE; unset = nothing goes to Android",
+    )
+    fcm_base_url: str = Field(
+        "https://fcm.googleapis.com",
+        pattern="^https?://",
+        description="Where Firebase's API is; another address only for tests",
+    )
+    apns_key: SecretStr | None = Field(
+        None, description="Apple's .p8 key in PEM, best as _FILE; unset = nothing goes to iPhones"
+    )
+    apns_sender: str | None = Field(
+        None,
+        pattern=r"^[A-Z0-9]{10}/[A-Z0-9]{10}/[A-Za-z0-9.-]+$",
+        description="Team id/key id/bundle id of the app, as Apple names them",
+    )
+    apns_base_url: str = Field(
+        "https://api.push.apple.com",
+        pattern="^https?://",
+        description="Apple's server; https://api.sandbox.push.apple.com for development builds",
+    )
+    webpush_key: SecretStr | None = Field(
+        None,
+        description="VAPID private key, P-256 in PEM; unset = nothing goes to browsers",
+    )
+    webpush_subject: str | None = Field(
+        None,
+        pattern="^(mailto:|https://)",
+        description="mailto: or https: address that push services may complain to",
+    )
+    webpush_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="More push services than the known ones, separated by commas: host, .domain or origin",
+    )
+    push_keep_seconds: int = Field(
+        4 * 3600,
+        ge=60,
+        le=28 * 86_400,
+        description="How long a push provider may keep a message at most; contact windows end it sooner",
+    )
+
     ledger_url: str | None = Field(
         None,
         pattern="^https?://",
@@ -155,7 +200,7 @@ class Settings(BaseSettings):
         "info", description="Log lines below this are dropped"
     )
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "webpush_hosts", mode="before")
     @classmethod
     def _split(cls, value: object) -> object:
         if not isinstance(value, str):

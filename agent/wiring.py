@@ -40,6 +40,7 @@ class System:
     guard: SendGuard = field(default_factory=NoDeadMan)
     limits: Limits = DEFAULT_LIMITS
     carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    kept: frozenset[str] = frozenset()
 
     def desk(self, origin: str, schedule: str | None = None) -> Desk:
         """Where events of one origin are taken in."""
@@ -59,6 +60,7 @@ class System:
             self.guard,
             f"{self.settings.public_url}/webhooks/sandbox/{portfolio.id}",
             self.carriers,
+            self.kept,
         )
 
     async def portfolios(self) -> dict[int, Portfolio]:

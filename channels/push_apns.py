@@ -14,7 +14,7 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from channels.base import Accepted, Answer, Listing, Message, Refusal, Refused, Unknown
-from channels.http2 import Http2Client
+from channels.http2_client import Http2Client
 from channels.http_once import HttpAnswer, retry_after
 from channels.jwt import signed_es256
 from channels.push import NO_LIST, Life, Lifetime, collapse_key, words_for_app

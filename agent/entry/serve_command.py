@@ -46,7 +46,13 @@ async def _serve(role: "Role") -> int:
     from agent.wiring import open_system
 
     settings = config.load()
-    reachable = settings.sandbox_url or settings.twilio_account_sid
+    reachable = (
+        settings.sandbox_url
+        or settings.twilio_account_sid
+        or settings.fcm_credentials
+        or settings.apns_key
+        or settings.webpush_key
+    )
     if role is not Role.ALL and not reachable:
         raise Refused(
             "roles apart need phones that all of them can reach: set DULY_TWILIO_…, or run"

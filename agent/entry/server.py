@@ -21,6 +21,7 @@ from agent.api.deps import Deps
 from agent.api.keys import ApiKey
 from agent.api.sandbox_callbacks import ReceiptInbox, add_sandbox_callbacks
 from agent.entry.duties import duties
+from agent.entry.pushing import pushing
 from agent.entry.scheduler import serve_scheduler
 from agent.entry.texting import add_texting, texting, twilio_account
 from agent.entry.worker import DATABASE_AWAY, Lanes, serve_worker
@@ -61,6 +62,7 @@ async def with_channels(system: System) -> AsyncIterator[tuple[System, SandboxNe
     account = twilio_account(settings, system.keyring)
     async with AsyncExitStack() as stack:
         session = await stack.enter_async_context(open_session(settings.send_concurrency))
+        push = await stack.enter_async_context(pushing(settings, session, clock))
         network = None
         ways: dict[str, Channel] = {}
         if settings.sandbox_url is not None:
@@ -68,7 +70,7 @@ async def with_channels(system: System) -> AsyncIterator[tuple[System, SandboxNe
                 name: SandboxHttpChannel(session, settings.sandbox_url, name, clock.monotonic)
                 for name in (SMS, PUSH)
             }
-        elif account is None:
+        elif account is None and push is None:
             network = SandboxNetwork(began=clock.now())
             ways |= {
                 name: SandboxChannel(network, name, clock.now, clock.monotonic)
@@ -77,8 +79,14 @@ async def with_channels(system: System) -> AsyncIterator[tuple[System, SandboxNe
         carriers: dict[str, Carrier] = {}
         if account is not None:
             ways[SMS], carriers[SMS] = texting(settings, account, session, clock.monotonic)
-        guard = dead_man(clock.monotonic)
-        yield replace(system, channels=ways, carriers=carriers, guard=guard, limits=limits), network
+        kept = frozenset[str]()
+        if push is not None:
+            ways[PUSH], kept = push, frozenset({PUSH})
+        equipped = replace(
+            system, channels=ways, carriers=carriers, kept=kept, limits=limits,
+            guard=dead_man(clock.monotonic),
+        )  # fmt: skip
+        yield equipped, network
 
 
 @asynccontextmanager

@@ -322,6 +322,7 @@ def _outgoing(
     message = Message(
         token, row.point.channel, row.provider, address, composed.title, composed.body,
         batch.deadline, status_url, _good_for(case, row.point.channel, lane, batch.now),
+        row.told_at, *_names(case, row.point.channel, lane),
     )  # fmt: skip
     return Outgoing(
         message,
@@ -336,9 +337,21 @@ def _outgoing(
     )
 
 
+def _names(case: _Case, channel: str, lane: Lane) -> tuple[str, str] | tuple[None, None]:
+    """Opaque names of the notice and of the loan, by which a phone knows a double."""
+    if channel not in lane.kept:
+        return None, None
+    portfolio, notice = lane.portfolio.id, case.notice
+    loan = f"{portfolio}/{notice.loan_id}"
+    return (
+        lane.keyring.blind("notice", f"{loan}/{notice.anchor}/{notice.stage}").hex(),
+        lane.keyring.blind("loan", loan).hex(),
+    )
+
+
 def _good_for(case: _Case, channel: str, lane: Lane, now: datetime) -> int | None:
     """Seconds that the provider may keep a message: its contact window ends what it may do with it."""
-    if channel not in lane.carriers:
+    if channel not in lane.carriers and channel not in lane.kept:
         return None
     return int(good_for(case.facts, lane.packs, now, channel).total_seconds())
 

@@ -46,6 +46,8 @@ class Lane:
     guard: SendGuard = field(default_factory=NoDeadMan)
     status_url: str | None = None
     carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    # channels whose provider keeps a message that it cannot deliver at once
+    kept: frozenset[str] = frozenset()
 
     @property
     def pack_versions(self) -> str:

@@ -55,6 +55,7 @@ class PointRow:
     address_key: bytes
     rev: int
     busy_since: datetime | None
+    told_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +150,7 @@ def _points(rows: Sequence[Any]) -> dict[int, list[PointRow]]:
                 row["address_key"],
                 row["rev"],
                 row["busy_since"],
+                row["told_at"],
             )
         )
     return found

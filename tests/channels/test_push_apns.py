@@ -27,7 +27,8 @@ from channels.base import (
     Refused,
     Unknown,
 )
-from channels.http2 import NOT_PROCESSED, Connection, Http2Client
+from channels.http2 import NOT_PROCESSED, Connection
+from channels.http2_client import Http2Client
 from channels.http_once import HttpAnswer
 from channels.jwt import BadKey, read_p256_key, unbase64url
 from channels.push import Life

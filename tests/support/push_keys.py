@@ -23,10 +23,14 @@ def rsa_key() -> rsa.RSAPrivateKey:
 
 
 @cache
-def p256_key(which: str = "ours") -> ec.EllipticCurvePrivateKey:
-    """A key on P-256: for APNs, for VAPID, or of a browser."""
+def _p256_key(which: str) -> ec.EllipticCurvePrivateKey:
     assert which
     return ec.generate_private_key(ec.SECP256R1())
+
+
+def p256_key(which: str = "ours") -> ec.EllipticCurvePrivateKey:
+    """A key on P-256: for APNs, for VAPID, or of a browser; the same for the same name."""
+    return _p256_key(which)
 
 
 def pem(key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey) -> str:

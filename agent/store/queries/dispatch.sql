@@ -43,6 +43,7 @@ where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = 
 -- as long as the statistics take the table for empty.
 select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
        c.consent_source, n.rev,
+       nullif(c.told_at, '-infinity') as told_at,
        a.begun_at as busy_since,
        exists (select 1 from suppression s
                where s.portfolio_id = :portfolio and s.channel = c.channel
