@@ -7,7 +7,7 @@ that was faster; that is normal and changes nothing.
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import assert_never
 
 import asyncpg
@@ -81,6 +81,8 @@ def _settling(one: Sent, now: datetime, *, spread: bool) -> Settling:
     next_at = step.next_at
     if spread and next_at is not None and step.state is NoticeState.WAITING:
         next_at += (next_at - now) * jitter(0, 0.25)
+    if next_at is not None and (asked := _asked_to_wait(answer)) is not None:
+        next_at = max(next_at, now + asked)
     return Settling(
         outgoing.message.token,
         outgoing.fence,
@@ -140,6 +142,13 @@ async def _follow(
         if one.outgoing.message.token in failed
     ]
     await open_failure_cases(conn, lane, moves, now)
+
+
+def _asked_to_wait(answer: Answer) -> timedelta | None:
+    """A provider that takes nothing for a while is not asked again before."""
+    if isinstance(answer, Refused) and answer.kind is Refusal.TRANSIENT and answer.retry_after:
+        return timedelta(seconds=answer.retry_after)
+    return None
 
 
 def _settled(answer: Answer) -> Settled:
