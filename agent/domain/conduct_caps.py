@@ -1,0 +1,237 @@
+"""How often: caps on contacts and channels over local dates, rolling hours or ISO weeks; cool-downs.
+
+A period is counted in every candidate zone of the person and the strictest counts. A contact whose
+outcome, debt or number is not known counts.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from agent.domain.conduct_base import Contact, ContactFacts, Head, Source
+from agent.domain.zonetime import (
+    day_start,
+    instant_of,
+    local_day,
+    seconds_of,
+    weekday_of,
+)
+
+UNKNOWN = "unknown"
+_MINUTE = 60
+# What the person agreed to is said of the coming contact; earlier ones happened all the same.
+_AGREED = frozenset({"prior_consent_7d", "requested_callback", "reply_to_request"})
+
+
+class Scope(StrEnum):
+    PERSON = "person"
+    DEBT = "debt"
+    NUMBER = "number"
+
+
+class Span(StrEnum):
+    LOCAL_DATES = "local_dates"
+    ROLLING = "rolling"
+    ISO_WEEK = "iso_week"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """`length` is days for local dates, seconds for a rolling period."""
+
+    span: Span
+    length: int = 7
+
+    def begins(self, now: int, zone: str) -> int:
+        """The first second of the period that is running at `now`."""
+        match self.span:
+            case Span.ROLLING:
+                return now - self.length + 1
+            case Span.LOCAL_DATES:
+                return day_start(local_day(now, zone) - self.length + 1, zone)
+            case Span.ISO_WEEK:
+                today = local_day(now, zone)
+                return day_start(today - weekday_of(today), zone)
+
+    def leaves(self, at: int, zone: str) -> int:
+        """The first second at which a contact at `at` counts no more."""
+        match self.span:
+            case Span.ROLLING:
+                return at + self.length
+            case Span.LOCAL_DATES:
+                return day_start(local_day(at, zone) + self.length, zone)
+            case Span.ISO_WEEK:
+                day = local_day(at, zone)
+                return day_start(day - weekday_of(day) + 7, zone)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cap:
+    """At most `count` contacts of the counted kinds in the period."""
+
+    head: Head
+    count: int
+    period: Period
+    scope: Scope
+    counts: frozenset[str]
+    excludes: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        """As decisions name it."""
+        return self.head.id
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that are counted together."""
+        return self.head.channels
+
+    @property
+    def source(self) -> Source:
+        """Where it stands and how that was checked."""
+        return self.head.source
+
+    def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
+        """The first minute at which one more contact stays within the cap, in every zone."""
+        if len(facts.contacts) < self.count or facts.flags & self.excludes:
+            return start
+        counted = sorted(c.at for c in facts.contacts if self._counts(c, facts))
+        if len(counted) < self.count:
+            return start
+        return _settled(lambda now, zone: self._free(counted, now, zone), facts, start)
+
+    def _counts(self, contact: Contact, facts: ContactFacts) -> bool:
+        if contact.channel not in self.head.channels or not concerns(self.scope, contact, facts):
+            return False
+        if contact.outcome in self.excludes or contact.flags & self.excludes:
+            return False
+        return contact.outcome == UNKNOWN or contact.outcome in self.counts
+
+    def _free(self, counted: list[int], now: int, zone: str) -> int:
+        begins = self.period.begins(now, zone)
+        inside = [at for at in counted if at >= begins]
+        if len(inside) < self.count:
+            return now
+        return max(now, self.period.leaves(inside[len(inside) - self.count], zone))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ChannelCap:
+    """At most `most` different channels in the period; the coming contact's is one of them."""
+
+    head: Head
+    most: int
+    period: Period
+    scope: Scope
+    excludes: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        """As decisions name it."""
+        return self.head.id
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels that are told apart."""
+        return self.head.channels
+
+    @property
+    def source(self) -> Source:
+        """Where it stands and how that was checked."""
+        return self.head.source
+
+    def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
+        """The first minute at which this channel is not one too many, in every zone."""
+        used = sorted((c.at, c.channel) for c in facts.contacts if self._counts(c, facts))
+        if not used or facts.flags & self.excludes:
+            return start
+        return _settled(lambda now, zone: self._free(used, facts.channel, now, zone), facts, start)
+
+    def _counts(self, contact: Contact, facts: ContactFacts) -> bool:
+        if contact.channel not in self.head.channels or not concerns(self.scope, contact, facts):
+            return False
+        return contact.outcome not in self.excludes and not contact.flags & self.excludes
+
+    def _free(self, used: list[tuple[int, str]], channel: str, now: int, zone: str) -> int:
+        begins = self.period.begins(now, zone)
+        inside = [(at, by) for at, by in used if at >= begins]
+        while len({channel, *(by for _, by in inside)}) > self.most and inside:
+            now = max(now, self.period.leaves(inside[0][0], zone))
+            inside = [(at, by) for at, by in inside if self.period.leaves(at, zone) > now]
+        return now
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Cooldown:
+    """No contact for some days after an outcome, whoever started that one."""
+
+    head: Head
+    after: str
+    days: int
+    first_day_counts: bool
+    scope: Scope
+    excludes: frozenset[str]
+
+    @property
+    def id(self) -> str:
+        """As decisions name it."""
+        return self.head.id
+
+    @property
+    def channels(self) -> tuple[str, ...]:
+        """The channels it binds."""
+        return self.head.channels
+
+    @property
+    def source(self) -> Source:
+        """Where it stands and how that was checked."""
+        return self.head.source
+
+    def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
+        """The first midnight after the last of the days, in every zone."""
+        if not facts.contacts or facts.flags & self.excludes:
+            return start
+        last = max(self._cooling(facts), default=None)
+        if last is None:
+            return start
+        days = self.days if self.first_day_counts else self.days + 1
+
+        def free(now: int, zone: str) -> int:
+            return max(now, day_start(local_day(last, zone) + days, zone))
+
+        return _settled(free, facts, start)
+
+    def _cooling(self, facts: ContactFacts) -> Iterator[int]:
+        undone = self.excludes - _AGREED
+        for contact in facts.contacts:
+            if contact.channel in self.head.channels and concerns(self.scope, contact, facts):
+                happened = contact.outcome in (self.after, UNKNOWN)
+                if happened and not contact.flags & undone:
+                    yield contact.at
+
+
+def concerns(scope: Scope, contact: Contact, facts: ContactFacts) -> bool:
+    """Whether an earlier contact counts towards this debt or number; not knowing which, it does."""
+    match scope:
+        case Scope.PERSON:
+            return True
+        case Scope.DEBT:
+            return contact.debt is None or facts.debt is None or contact.debt == facts.debt
+        case Scope.NUMBER:
+            return contact.number is None or facts.number is None or contact.number == facts.number
+
+
+_Free = Callable[[int, str], int]
+
+
+def _settled(free: _Free, facts: ContactFacts, start: datetime) -> datetime:
+    """The first whole minute at which every zone agrees; `start` itself if it is free."""
+    now = began = seconds_of(start)
+    while True:
+        latest = now
+        for zone in facts.zones:
+            latest = max(latest, free(now, zone))
+        if latest == now:
+            return start if now == began else instant_of(now)
+        now = -(-latest // _MINUTE) * _MINUTE
