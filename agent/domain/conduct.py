@@ -98,7 +98,12 @@ def consult(packs: tuple[Pack, ...], facts: ContactFacts, now: datetime) -> Cloc
     if not facts.zones or not all(known_zone(zone) for zone in facts.zones):
         return ClockAnswer((), None, (BAD_ZONE,))
     binding = _binding(packs, facts.channel, facts.role, facts.content_class)
-    if binding.windows and not facts.flags and not facts.consents and _all_open(binding, facts, now):
+    if (
+        binding.windows
+        and not facts.flags
+        and not facts.consents
+        and _all_open(binding, facts, now)
+    ):
         return _ask(binding.others, facts, now, binding.all)
     return _ask(binding.all, facts, now)
 
@@ -243,9 +248,7 @@ def _dated(one: _Bound, facts: ContactFacts, start: datetime) -> datetime | None
     return over if first is None else min(first, over)
 
 
-def _together(
-    bound: tuple[_Bound, ...], facts: ContactFacts, now: datetime
-) -> datetime | None:
+def _together(bound: tuple[_Bound, ...], facts: ContactFacts, now: datetime) -> datetime | None:
     """Each rule's own first instant is never later than the common one, so the latest closes in."""
     at = now
     while at <= now + HORIZON:

@@ -23,17 +23,12 @@ from agent.domain.conduct_base import (
 )
 from agent.domain.conduct_caps import Cap, ChannelCap, Cooldown, Period, Scope, Span
 from agent.domain.conduct_house import ContactWindow, DailyCap, RollingCap
+from agent.domain.conduct_params import STATE_PARAMS, wrong_params
 from agent.domain.conduct_window import Hours, QuietPreference, WeekWindow
 
 WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 OUTCOMES = (
     "sent", "unknown", "conversation", "connected", "ring_no_answer", "voicemail", "not_connected",
-)  # fmt: skip
-# Rules that the state of things decides; domain/conduct_state.py asks them.
-STATE_TYPES = (
-    "opt_out_effect", "single_reply", "required_content", "forbidden_content", "consent_required",
-    "revalidate", "hold", "third_party_contact", "prior_notice", "deadline", "attempt_limit",
-    "amount_limit", "step_gate", "deliverability", "retention", "status_map", "accuracy",
 )  # fmt: skip
 _HOURS = 'two times as strings, ["08:00", "20:00"]'
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?")
@@ -59,7 +54,10 @@ def compile_pack(
         except _Wrong as wrong:
             problems.append(PackProblem(str(item.get("id", "?")), wrong.what, wrong.fix))
             continue
-        (states if isinstance(rule, StateRule) else rules).append(rule)  # type: ignore[arg-type]
+        if isinstance(rule, StateRule):
+            states.append(rule)
+        else:
+            rules.append(rule)
     try:
         dates = _date(head, "effective_from"), _date(head, "effective_to")
         identity = _text(head, "id")
@@ -74,6 +72,25 @@ def compile_pack(
     )  # fmt: skip
 
 
+def head_problems(raw: Mapping[str, Any]) -> Iterator[PackProblem]:
+    """What a pack that is shipped or loaded must say of itself."""
+    head = raw.get("pack")
+    if not isinstance(head, Mapping):
+        yield PackProblem("pack", "no [pack] table", "write one with id, name, level, checked_on")
+        return
+    for key in ("id", "version", "name", "level", "checked_on", "reviewed_by", "notice"):
+        if not isinstance(head.get(key), str):
+            yield PackProblem("pack", f"{key} is no string", f'write {key} = "…"')
+    if "not legal advice" not in str(head.get("notice")).lower():
+        yield PackProblem("pack", "the notice does not warn", 'say "not legal advice" in it')
+    for rule in raw.get("rule", ()):
+        source = rule.get("source")
+        for key in ("clause", "phrase", "mark"):
+            if not isinstance(source, Mapping) or not isinstance(source.get(key), str):
+                fix = f'write {key} = "…" under [rule.source]'
+                yield PackProblem(str(rule.get("id", "?")), f"its source has no {key}", fix)
+
+
 def _twice(rules: list[Any]) -> Iterator[PackProblem]:
     seen: set[str] = set()
     for rule in rules:
@@ -83,9 +100,9 @@ def _twice(rules: list[Any]) -> Iterator[PackProblem]:
 
 
 def _rule(raw: Mapping[str, Any], calendars: Calendars) -> ConductRule | StateRule:
-    kind = _text(raw, "type")
-    if kind in STATE_TYPES:
-        return StateRule(_head(raw), _params(raw))
+    kind = raw.get("type")
+    if isinstance(kind, str) and kind in STATE_PARAMS:
+        return _state(kind, raw)
     match kind:
         case "contact_window":
             return _window(raw, calendars)
@@ -112,8 +129,11 @@ _COMMON = frozenset(
 )  # fmt: skip
 
 
-def _params(raw: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in raw.items() if key not in _COMMON}
+def _state(kind: str, raw: Mapping[str, Any]) -> StateRule:
+    params = {key: value for key, value in raw.items() if key not in _COMMON or key == "when"}
+    for what, fix in wrong_params(kind, params):
+        raise _Wrong(what, fix)
+    return StateRule(_head(raw), params)
 
 
 def _head(raw: Mapping[str, Any]) -> Head:
@@ -134,7 +154,7 @@ def _head(raw: Mapping[str, Any]) -> Head:
 
 def _channels(raw: Mapping[str, Any]) -> tuple[str, ...]:
     if "channels" not in raw:
-        return EVERY_CHANNEL if raw.get("type") in STATE_TYPES else ALL_CHANNELS
+        return EVERY_CHANNEL if raw.get("type") in STATE_PARAMS else ALL_CHANNELS
     _names(raw, "channels", None)
     return tuple(raw["channels"])
 
@@ -150,7 +170,7 @@ def _source(raw: Mapping[str, Any]) -> Source:
 
 def _when(raw: Mapping[str, Any]) -> When:
     when = raw.get("when")
-    if when is None or raw.get("type") in STATE_TYPES:
+    if when is None or raw.get("type") in STATE_PARAMS:
         return ALWAYS
     if not isinstance(when, Mapping) or set(when) - {"content_class", "dpd_lte", "dpd_gte"}:
         fix = "use content_class, dpd_lte, dpd_gte"
@@ -180,16 +200,14 @@ def _window(raw: Mapping[str, Any], calendars: Calendars) -> ConductRule:
     same = holiday == "same"
     calendar = _calendar(raw, calendars, needed=not same)
     clock = _clock(raw)
-    return WeekWindow(
-        _head(raw), week, None if same else _hours(holiday), same, clock, calendar
-    )
+    return WeekWindow(_head(raw), week, None if same else _hours(holiday), same, clock, calendar)
 
 
 def _particular(raw: Mapping[str, Any]) -> bool:
     """Whether it binds only some people, some days or some contacts."""
-    return any(key in raw for key in _COMMON - {"id", "type", "channels", "source", "verified"}) or (
-        raw.get("clock", "all_candidate_zones") != "all_candidate_zones"
-    )
+    return any(
+        key in raw for key in _COMMON - {"id", "type", "channels", "source", "verified"}
+    ) or (raw.get("clock", "all_candidate_zones") != "all_candidate_zones")
 
 
 def _calendar(
@@ -298,9 +316,7 @@ def _count(raw: Mapping[str, Any], key: str) -> int:
     return count
 
 
-def _names(
-    raw: Mapping[str, Any], key: str, default: tuple[str, ...] | None
-) -> frozenset[str]:
+def _names(raw: Mapping[str, Any], key: str, default: tuple[str, ...] | None) -> frozenset[str]:
     """A list of words. TOML keeps words words; a bare N or 22:00 of another format never does."""
     names = raw.get(key, list(default or ()))
     if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
