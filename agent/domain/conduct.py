@@ -9,17 +9,21 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
+from math import ceil
 
 from agent.domain.calendar import known_zone
 from agent.domain.conduct_base import (
     ALL_CHANNELS,
     ALWAYS,
     HORIZON,
+    HORIZON_SECONDS,
+    Asker,
     Calendars,
     ConductRule,
     Contact,
     ContactFacts,
     Head,
+    Memo,
     Pack,
     PackProblem,
     Quiet,
@@ -31,9 +35,15 @@ from agent.domain.conduct_base import (
 from agent.domain.conduct_caps import Cap, ChannelCap, Cooldown
 from agent.domain.conduct_compile import compile_pack
 from agent.domain.conduct_house import ContactWindow, DailyCap, RollingCap
-from agent.domain.conduct_window import CALENDAR_MISSING, QuietPreference, WeekWindow, open_together
+from agent.domain.conduct_window import (
+    CALENDAR_MISSING,
+    QuietPreference,
+    WeekWindow,
+    guard_of,
+    is_open,
+    open_asker,
+)
 from agent.domain.zonetime import (
-    DAY_SECONDS,
     day_of,
     day_start,
     instant_of,
@@ -86,7 +96,8 @@ def rules_in_force(packs: Iterable[Pack], day: date, channel: str) -> tuple[Cond
 
 def ask(rules: Sequence[ConductRule], facts: ContactFacts, now: datetime) -> ClockAnswer:
     """All failing rules, and the first instant at which all rules pass together."""
-    return _ask(tuple(_bound(rule, None, None) for rule in rules), facts, now)
+    bound = tuple(_bound(rule, None, None) for rule in rules)
+    return _ask(_askers(bound, facts, now, {}), [], facts, now)
 
 
 def consult(packs: tuple[Pack, ...], facts: ContactFacts, now: datetime) -> ClockAnswer:
@@ -95,24 +106,43 @@ def consult(packs: tuple[Pack, ...], facts: ContactFacts, now: datetime) -> Cloc
     The answer is complete: all failing rules, and the first whole minute within 15 days at which
     all rules pass together. What cannot be known is a stop, never a pass.
     """
-    if not facts.zones or not all(known_zone(zone) for zone in facts.zones):
+    if not facts.zones or not all(map(known_zone, facts.zones)):
         return ClockAnswer((), None, (BAD_ZONE,))
     binding = _binding(packs, facts.channel, facts.role, facts.content_class)
-    if (
-        binding.windows
-        and not facts.flags
-        and not facts.consents
-        and _all_open(binding, facts, now)
-    ):
-        return _ask(binding.others, facts, now, binding.all)
-    return _ask(binding.all, facts, now)
+    memo: Memo = {}
+    if facts.flags or facts.consents:
+        return _ask(_askers(binding.all, facts, now, memo), [], facts, now)
+    together = [
+        open_asker(windows, _with(facts.zones, clock), guard_of(facts))
+        for clock, windows in binding.groups
+    ]
+    others = _askers(binding.others, facts, now, memo)
+    if _all_open(together, seconds_of(now)):
+        return _ask(others, together, facts, now)
+    return _ask(others, together, facts, now, binding.windows)
+
+
+def _with(zones: tuple[str, ...], clock: str | None) -> tuple[str, ...]:
+    return zones if clock is None or clock in zones else (*zones, clock)
+
+
+def _all_open(together: Sequence[Asker], now: int) -> bool:
+    """Whether all plain windows are open now: the common case, one look-up."""
+    try:
+        return all(asker(now) == now for asker in together)
+    except Unknowable:
+        return False
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Bound:
-    """A rule with the dates on which it binds: the narrower of its pack's and its own."""
+    """A rule with the dates on which it binds: the narrower of its pack's and its own.
+
+    `asked` is what answers for it: house hours are asked day by day like all others.
+    """
 
     rule: ConductRule
+    asked: ConductRule
     starts: int | None
     ends: int | None
     when: When
@@ -121,19 +151,20 @@ class _Bound:
 
     @property
     def plain(self) -> bool:
-        """Whether it binds always: no dates, no days past due."""
+        """Whether it is a window that binds always: no dates, no days past due."""
         undated = self.starts is None and self.ends is None
-        return undated and self.when.dpd_lte is None and self.when.dpd_gte is None
+        dated = self.when.dpd_lte is not None or self.when.dpd_gte is not None
+        return undated and not dated and isinstance(self.asked, WeekWindow)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class _Binding:
-    """The rules of some packs that bind one kind of contact; its plain windows are asked as one."""
+    """The rules of some packs that bind one kind of contact; plain windows are asked as one a clock."""
 
     all: tuple[_Bound, ...]
-    windows: tuple[WeekWindow, ...]
+    windows: tuple[_Bound, ...]
+    groups: tuple[tuple[str | None, tuple[WeekWindow, ...]], ...]
     others: tuple[_Bound, ...]
-    clocks: tuple[str, ...]
 
 
 @lru_cache(maxsize=4096)
@@ -146,10 +177,13 @@ def _binding(
         for rule in pack.rules
         if channel in rule.channels and _concerns(rule, role, content_class)
     )
-    plain = [one for one in bound if one.plain and isinstance(one.rule, WeekWindow)]
-    windows = tuple(one.rule for one in plain if isinstance(one.rule, WeekWindow))
-    clocks = tuple(dict.fromkeys(w.clock for w in windows if w.clock is not None))
-    return _Binding(bound, windows, tuple(one for one in bound if one not in plain), clocks)
+    plain = tuple(one for one in bound if one.plain)
+    groups: dict[str | None, list[WeekWindow]] = {}
+    for one in plain:
+        if isinstance(one.asked, WeekWindow):
+            groups.setdefault(one.asked.clock, []).append(one.asked)
+    together = tuple((clock, tuple(windows)) for clock, windows in groups.items())
+    return _Binding(bound, plain, together, tuple(one for one in bound if one not in plain))
 
 
 def _concerns(rule: ConductRule, role: str | None, content_class: str) -> bool:
@@ -162,12 +196,13 @@ def _concerns(rule: ConductRule, role: str | None, content_class: str) -> bool:
 
 def _bound(rule: ConductRule, starts: date | None, ends: date | None) -> _Bound:
     head: Head | None = getattr(rule, "head", None)
+    asked = rule.weekly() if isinstance(rule, ContactWindow) else rule
     if head is None:
-        return _Bound(rule, _day(starts), _day(ends), ALWAYS, None, frozenset())
+        return _Bound(rule, asked, _day(starts), _day(ends), ALWAYS, None, frozenset())
     firsts = [day for day in (starts, head.effective_from) if day is not None]
     lasts = [day for day in (ends, head.effective_to) if day is not None]
     return _Bound(
-        rule, _day(max(firsts, default=None)), _day(min(lasts, default=None)), head.when,
+        rule, asked, _day(max(firsts, default=None)), _day(min(lasts, default=None)), head.when,
         head.waivable_by, head.exempt,
     )  # fmt: skip
 
@@ -176,88 +211,119 @@ def _day(day: date | None) -> int | None:
     return None if day is None else day_of(day)
 
 
-def _all_open(binding: _Binding, facts: ContactFacts, now: datetime) -> bool:
-    """Whether every plain window is open at once in every zone: the common case, one look-up."""
-    zones = facts.zones
-    if binding.clocks:
-        zones = tuple(dict.fromkeys((*zones, *binding.clocks)))
-    at, guard = seconds_of(now), int(facts.guard.total_seconds())
-    try:
-        spans = open_together(binding.windows, zones, at // DAY_SECONDS)
-    except Unknowable:
-        return False
-    return any(begun <= at < ended - guard for begun, ended in spans)
+_Asked = tuple[_Bound, Asker]
 
 
-def _ask(
-    bound: tuple[_Bound, ...],
-    facts: ContactFacts,
-    now: datetime,
-    later: tuple[_Bound, ...] | None = None,
-) -> ClockAnswer:
-    """Ask `bound` now; if one fails, look with `later` for when all pass (default: the same)."""
-    failing: list[ConductRule] = []
-    stops: dict[str, None] = {}
-    for one in bound:
-        try:
-            if _passes_at(one, facts, now) is not now:
-                failing.append(one.rule)
-                if _unsure(one, facts):
-                    stops[FACT_MISSING] = None
-        except Unknowable as missing:
-            stops[missing.stop] = None
-    if stops or not failing:
-        return ClockAnswer(tuple(failing), None if stops else now, tuple(stops))
-    try:
-        until = _together(bound if later is None else later, facts, now)
-    except Unknowable as missing:
-        return ClockAnswer(tuple(failing), None, (missing.stop,))
-    return ClockAnswer(tuple(failing), until, () if until is not None else (NO_COMMON_WINDOW,))
+def _askers(
+    bound: Iterable[_Bound], facts: ContactFacts, now: datetime, memo: Memo
+) -> list[_Asked]:
+    """The rules that bind this contact, each with its facts."""
+    return [(one, _asker(one, facts, now, memo)) for one in bound if not _is_free(one, facts)]
 
 
-def _unsure(one: _Bound, facts: ContactFacts) -> bool:
-    return one.when.holds(facts) is None
-
-
-def _passes_at(one: _Bound, facts: ContactFacts, start: datetime) -> datetime | None:
-    """When this rule passes first: at once where it does not bind or is waived."""
+def _is_free(one: _Bound, facts: ContactFacts) -> bool:
+    """Exempt, waived, or under a condition that does not hold."""
     if one.exempt and one.exempt & facts.flags:
-        return start
+        return True
     if one.waivable_by is not None and one.waivable_by in facts.consents:
-        return start
-    if one.when is not ALWAYS and one.when.holds(facts) is False:
-        return start
+        return True
+    return one.when is not ALWAYS and one.when.holds(facts) is False
+
+
+def _asker(one: _Bound, facts: ContactFacts, now: datetime, memo: Memo) -> Asker:
+    prepare = getattr(one.asked, "prepare", None)
+    asker: Asker = _by_instants(one, facts, now) if prepare is None else prepare(facts, memo)
     if one.starts is None and one.ends is None:
-        first = one.rule.first_allowed(facts, start)
-        return start if first == start else first
-    return _dated(one, facts, start)
+        return asker
+    return lambda at: _dated(one, asker, facts.zones, at)
 
 
-def _dated(one: _Bound, facts: ContactFacts, start: datetime) -> datetime | None:
+def _by_instants(one: _Bound, facts: ContactFacts, now: datetime) -> Asker:
+    """A rule that computes with instants: the fraction of the first second is kept."""
+    begun = seconds_of(now)
+
+    def first(at: int) -> int | None:
+        start = now if at == begun else instant_of(at)
+        found = one.asked.first_allowed(facts, start)
+        if found is None or found == start:
+            return None if found is None else at
+        return ceil(found.timestamp())
+
+    return first
+
+
+def _dated(one: _Bound, asker: Asker, zones: tuple[str, ...], now: int) -> int | None:
     """A rule binds while any of the person's calendars shows one of its dates, both inclusive."""
-    now = seconds_of(start)
-    days = [local_day(now, zone) for zone in facts.zones]
+    days = [local_day(now, zone) for zone in zones]
     if one.starts is not None and max(days) < one.starts:
-        return start
+        return now
     if one.ends is not None and min(days) > one.ends:
-        return start
-    first = one.rule.first_allowed(facts, start)
-    if first == start or one.ends is None:
-        return start if first == start else first
-    over = instant_of(max(day_start(one.ends + 1, zone) for zone in facts.zones))
+        return now
+    first = asker(now)
+    if first == now or one.ends is None:
+        return first
+    over = max(day_start(one.ends + 1, zone) for zone in zones)
     return over if first is None else min(first, over)
 
 
-def _together(bound: tuple[_Bound, ...], facts: ContactFacts, now: datetime) -> datetime | None:
-    """Each rule's own first instant is never later than the common one, so the latest closes in."""
+def _ask(
+    asked: Sequence[_Asked],
+    together: Sequence[Asker],
+    facts: ContactFacts,
+    now: datetime,
+    windows: Sequence[_Bound] = (),
+) -> ClockAnswer:
+    """Ask every rule now; if one fails, look for when all pass.
+
+    Of `windows` each says whether it is open; `together` says when all of them are.
+    """
+    begun, guard = seconds_of(now), guard_of(facts)
+    failing: list[ConductRule] = []
+    stops: dict[str, None] = {}
+    for one in windows:
+        try:
+            if isinstance(one.asked, WeekWindow) and not is_open(one.asked, facts, guard, begun):
+                failing.append(one.rule)
+        except Unknowable as missing:
+            stops[missing.stop] = None
+    for one, asker in asked:
+        try:
+            if asker(begun) != begun:
+                failing.append(one.rule)
+                if one.when is not ALWAYS and one.when.holds(facts) is None:
+                    stops[FACT_MISSING] = None
+        except Unknowable as missing:
+            stops[missing.stop] = None
+    return _answer(failing, stops, [*together, *(asker for _, asker in asked)], now)
+
+
+def _answer(
+    failing: Sequence[ConductRule], stops: dict[str, None], askers: Sequence[Asker], now: datetime
+) -> ClockAnswer:
+    rules = tuple(failing)
+    if stops:
+        return ClockAnswer(rules, None, tuple(stops))
+    if not rules:
+        return ClockAnswer((), now)
+    try:
+        until = _together(askers, seconds_of(now))
+    except Unknowable as missing:
+        return ClockAnswer(rules, None, (missing.stop,))
+    if until is None:
+        return ClockAnswer(rules, None, (NO_COMMON_WINDOW,))
+    return ClockAnswer(rules, instant_of(until))
+
+
+def _together(askers: Sequence[Asker], now: int) -> int | None:
+    """Each rule's own first second is never later than the common one, so the latest closes in."""
     at = now
-    while at <= now + HORIZON:
+    while at <= now + HORIZON_SECONDS:
         latest = at
-        for one in bound:
-            first = _passes_at(one, facts, at)
+        for asker in askers:
+            first = asker(latest)
             if first is None:
                 return None
-            latest = max(latest, first)
+            latest = first
         if latest == at:
             return at
         at = latest

@@ -1,11 +1,12 @@
 """What every conduct rule shares: the facts it looks at, whom it binds, when, and where it stands."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Any, Protocol
 
 from agent.domain.calendar import BusinessCalendar
+from agent.domain.zonetime import instant_of, seconds_of
 
 HORIZON = timedelta(days=15)
 HORIZON_SECONDS = 15 * 86_400
@@ -79,6 +80,12 @@ class Unknowable(Exception):
     def __init__(self, stop: str) -> None:
         super().__init__(stop)
         self.stop = stop
+
+
+# A rule with its facts: the first second, not before a given one, at which it passes.
+Asker = Callable[[int], int | None]
+# What the rules of one decision need more than once.
+Memo = dict[object, Any]
 
 
 class ConductRule(Protocol):
@@ -192,3 +199,10 @@ Calendars = Mapping[str, BusinessCalendar]
 def minute_of(clock: time) -> int:
     """The minute of the day."""
     return clock.hour * 60 + clock.minute
+
+
+def answered(asker: Asker, start: datetime) -> datetime | None:
+    """What an asker says of an instant: that very instant if the rule passes."""
+    second = seconds_of(start)
+    first = asker(second)
+    return start if first == second else None if first is None else instant_of(first)

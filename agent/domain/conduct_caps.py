@@ -9,12 +9,19 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 
-from agent.domain.conduct_base import Contact, ContactFacts, Head, Source
+from agent.domain.conduct_base import (
+    Asker,
+    Contact,
+    ContactFacts,
+    Head,
+    Memo,
+    Source,
+    answered,
+)
 from agent.domain.zonetime import (
+    DAY_SECONDS,
     day_start,
-    instant_of,
     local_day,
-    seconds_of,
     weekday_of,
 )
 
@@ -42,6 +49,13 @@ class Period:
 
     span: Span
     length: int = 7
+
+    @property
+    def reach(self) -> int:
+        """No contact longer ago than this counts, in whatever zone."""
+        if self.span is Span.ROLLING:
+            return self.length
+        return (self.length + 2) * DAY_SECONDS
 
     def begins(self, now: int, zone: str) -> int:
         """The first second of the period that is running at `now`."""
@@ -92,14 +106,23 @@ class Cap:
         """Where it stands and how that was checked."""
         return self.head.source
 
+    def prepare(self, facts: ContactFacts, memo: Memo) -> Asker:
+        """Passes from the first minute at which one more contact stays within the cap, in every zone."""
+
+        def first(now: int) -> int:
+            recent = _recent(facts, self.period, now, memo)
+            if len(recent) < self.count or facts.flags & self.excludes:
+                return now
+            counted = sorted(c.at for c in recent if self._counts(c, facts))
+            if len(counted) < self.count:
+                return now
+            return _settled(lambda at, zone: self._free(counted, at, zone), facts.zones, now)
+
+        return first
+
     def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
         """The first minute at which one more contact stays within the cap, in every zone."""
-        if len(facts.contacts) < self.count or facts.flags & self.excludes:
-            return start
-        counted = sorted(c.at for c in facts.contacts if self._counts(c, facts))
-        if len(counted) < self.count:
-            return start
-        return _settled(lambda now, zone: self._free(counted, now, zone), facts, start)
+        return answered(self.prepare(facts, {}), start)
 
     def _counts(self, contact: Contact, facts: ContactFacts) -> bool:
         if contact.channel not in self.head.channels or not concerns(self.scope, contact, facts):
@@ -141,12 +164,23 @@ class ChannelCap:
         """Where it stands and how that was checked."""
         return self.head.source
 
+    def prepare(self, facts: ContactFacts, memo: Memo) -> Asker:
+        """Passes from the first minute at which this channel is not one too many, in every zone."""
+
+        def first(now: int) -> int:
+            recent = _recent(facts, self.period, now, memo)
+            used = sorted((c.at, c.channel) for c in recent if self._counts(c, facts))
+            if not used or facts.flags & self.excludes:
+                return now
+            return _settled(
+                lambda at, zone: self._free(used, facts.channel, at, zone), facts.zones, now
+            )
+
+        return first
+
     def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
         """The first minute at which this channel is not one too many, in every zone."""
-        used = sorted((c.at, c.channel) for c in facts.contacts if self._counts(c, facts))
-        if not used or facts.flags & self.excludes:
-            return start
-        return _settled(lambda now, zone: self._free(used, facts.channel, now, zone), facts, start)
+        return answered(self.prepare(facts, {}), start)
 
     def _counts(self, contact: Contact, facts: ContactFacts) -> bool:
         if contact.channel not in self.head.channels or not concerns(self.scope, contact, facts):
@@ -188,19 +222,22 @@ class Cooldown:
         """Where it stands and how that was checked."""
         return self.head.source
 
-    def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
-        """The first midnight after the last of the days, in every zone."""
-        if not facts.contacts or facts.flags & self.excludes:
-            return start
-        last = max(self._cooling(facts), default=None)
+    def prepare(self, facts: ContactFacts, _memo: Memo) -> Asker:
+        """Passes from the first midnight after the last of the days, in every zone."""
+        agreed = facts.flags & self.excludes
+        last = None if agreed else max(self._cooling(facts), default=None)
         if last is None:
-            return start
+            return lambda now: now
         days = self.days if self.first_day_counts else self.days + 1
 
         def free(now: int, zone: str) -> int:
             return max(now, day_start(local_day(last, zone) + days, zone))
 
-        return _settled(free, facts, start)
+        return lambda now: _settled(free, facts.zones, now)
+
+    def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
+        """The first midnight after the last of the days, in every zone."""
+        return answered(self.prepare(facts, {}), start)
 
     def _cooling(self, facts: ContactFacts) -> Iterator[int]:
         undone = self.excludes - _AGREED
@@ -225,13 +262,23 @@ def concerns(scope: Scope, contact: Contact, facts: ContactFacts) -> bool:
 _Free = Callable[[int, str], int]
 
 
-def _settled(free: _Free, facts: ContactFacts, start: datetime) -> datetime:
+def _settled(free: _Free, zones: tuple[str, ...], start: int) -> int:
     """The first whole minute at which every zone agrees; `start` itself if it is free."""
-    now = began = seconds_of(start)
+    now = start
     while True:
         latest = now
-        for zone in facts.zones:
+        for zone in zones:
             latest = max(latest, free(now, zone))
         if latest == now:
-            return start if now == began else instant_of(now)
+            return now
         now = -(-latest // _MINUTE) * _MINUTE
+
+
+def _recent(facts: ContactFacts, period: Period, now: int, memo: Memo) -> tuple[Contact, ...]:
+    """The contacts that a period of this length can still see; a zone's day may begin a day off."""
+    key = (period.reach, now)
+    found: tuple[Contact, ...] | None = memo.get(key)
+    if found is None:
+        earliest = now - period.reach
+        found = memo[key] = tuple(c for c in facts.contacts if c.at >= earliest)
+    return found

@@ -5,10 +5,20 @@ Their bounds are exclusive at both ends on a one-minute grid: a window 08:00-20:
 """
 
 from dataclasses import dataclass
-from datetime import date, datetime, time, timedelta
+from datetime import datetime, time, timedelta
 
-from agent.domain.calendar import instant, local_date, local_time
-from agent.domain.conduct_base import HORIZON, MINUTE, ContactFacts, Source
+from agent.domain.conduct_base import (
+    BOTH_ROLES,
+    Asker,
+    ContactFacts,
+    Head,
+    Memo,
+    Source,
+    answered,
+    minute_of,
+)
+from agent.domain.conduct_window import WeekWindow
+from agent.domain.zonetime import day_start, local_day, seconds_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,30 +32,14 @@ class ContactWindow:
     closes: time
 
     def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
-        """Moves on to the next opening of whichever zone is shut, until all are open at once."""
-        at, limit = start, start + HORIZON
-        while at <= limit:
-            shut = next((z for z in facts.zones if not self._open(at, z, facts.guard)), None)
-            if shut is None:
-                return at
-            at = self._next_opening(at, shut)
-        return None
+        """`start` if it is open in every zone, else the next minute at which all are."""
+        return self.weekly().first_allowed(facts, start)
 
-    def _open(self, at: datetime, zone: str, guard: timedelta) -> bool:
-        now = local_time(at, zone).replace(second=0, microsecond=0)
-        if not self.opens < now < self.closes:
-            return False
-        if not guard:
-            return True
-        # a send may take `guard` to leave: its last byte must fall inside the window too
-        end = local_time(at + guard, zone).replace(second=0, microsecond=0)
-        return self.opens < end < self.closes
-
-    def _next_opening(self, at: datetime, zone: str) -> datetime:
-        first = (datetime.combine(date.min, self.opens) + MINUTE).time()
-        day = local_date(at, zone)
-        opening = instant(day, first, zone)
-        return opening if opening > at else instant(day + timedelta(days=1), first, zone)
+    def weekly(self) -> WeekWindow:
+        """The same hours, day by day."""
+        hours = (minute_of(self.opens), minute_of(self.closes))
+        head = Head(self.id, "contact_window", BOTH_ROLES, self.channels, self.source)
+        return WeekWindow(head, (hours,) * 7)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,23 +52,33 @@ class DailyCap:
     count: int
     days: int
 
+    def prepare(self, facts: ContactFacts, _memo: Memo) -> Asker:
+        """Passes from the midnight after enough notices have left the window, in every zone."""
+        if len(facts.history) < self.count:
+            return lambda now: now
+        told = [seconds_of(at) for at in facts.history]
+        days = {zone: sorted(local_day(at, zone) for at in told) for zone in facts.zones}
+
+        def first(now: int) -> int:
+            at, before = now, None
+            while at != before:
+                before = at
+                for zone in facts.zones:
+                    at = max(at, self._free(days[zone], at, zone))
+            return at
+
+        return first
+
     def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
         """Midnight after enough earlier notices have left the window, in every candidate zone."""
-        at = start
-        for _ in range(len(facts.zones) + 1):
-            latest = max((self._free(facts, at, zone) for zone in facts.zones), default=at)
-            if latest == at:
-                return at
-            at = latest
-        return at
+        return answered(self.prepare(facts, {}), start)
 
-    def _free(self, facts: ContactFacts, at: datetime, zone: str) -> datetime:
-        first = local_date(at, zone) - timedelta(days=self.days - 1)
-        counted = sorted(d for h in facts.history if (d := local_date(h, zone)) >= first)
+    def _free(self, days: list[int], now: int, zone: str) -> int:
+        earliest = local_day(now, zone) - self.days + 1
+        counted = [day for day in days if day >= earliest]
         if len(counted) < self.count:
-            return at
-        leaves = counted[len(counted) - self.count]
-        return max(at, instant(leaves + timedelta(days=self.days), time(0), zone))
+            return now
+        return max(now, day_start(counted[len(counted) - self.count] + self.days, zone))
 
 
 @dataclass(frozen=True, slots=True)

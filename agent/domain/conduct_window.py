@@ -10,14 +10,23 @@ from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache, reduce
 
-from agent.domain.calendar import BusinessCalendar, local_date
-from agent.domain.conduct_base import HORIZON, ContactFacts, Head, Quiet, Source, Unknowable
+from agent.domain.calendar import BusinessCalendar
+from agent.domain.conduct_base import (
+    HORIZON_SECONDS,
+    Asker,
+    ContactFacts,
+    Head,
+    Memo,
+    Quiet,
+    Source,
+    Unknowable,
+    answered,
+)
 from agent.domain.zonetime import (
     DAY_SECONDS,
     Spans,
     date_of,
-    instant_of,
-    seconds_of,
+    local_day,
     stretches,
     weekday_of,
 )
@@ -83,18 +92,18 @@ class WeekWindow:
             return facts.zones
         return (*facts.zones, self.clock)
 
+    def prepare(self, facts: ContactFacts, _memo: Memo) -> Asker:
+        """Open when every clock is inside the hours, else the next minute at which all are."""
+        return open_asker((self,), self.zones_of(facts), guard_of(facts))
+
     def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
         """`start` if every clock is inside the hours, else the next minute at which all are."""
-        zones = self.zones_of(facts)
-        first = first_in(lambda day: open_together((self,), zones, day), facts, start)
-        if not self.holiday_same and first != start:
-            self._require(zones, start, first or start + HORIZON)
-        return first
+        return answered(self.prepare(facts, {}), start)
 
-    def _require(self, zones: tuple[str, ...], start: datetime, end: datetime) -> None:
+    def require(self, zones: tuple[str, ...], now: int, end: int) -> None:
         """A day on the way whose holidays are not known might be a working one: nobody can say."""
         for zone in zones:
-            days = (local_date(start, zone), local_date(end, zone))
+            days = date_of(local_day(now, zone)), date_of(local_day(end, zone))
             if self.calendar is None or not all(map(self.calendar.is_covered, days)):
                 raise Unknowable(CALENDAR_MISSING)
 
@@ -120,26 +129,64 @@ class QuietPreference:
         """Where it stands and how that was checked."""
         return self.head.source
 
+    def prepare(self, facts: ContactFacts, _memo: Memo) -> Asker:
+        """Passes where nobody asked for quiet, else at the first minute after it."""
+        quiet, zones, guard = facts.quiet, facts.zones, guard_of(facts)
+        if not quiet:
+            return _passes
+        return lambda now: _first_in(lambda day: _unasked(quiet, zones, day), guard, now)
+
     def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
         """`start` if nobody asked for quiet now, else the first minute after it."""
-        if not facts.quiet:
-            return start
-        return first_in(lambda day: _unasked(facts.quiet, facts.zones, day), facts, start)
+        return answered(self.prepare(facts, {}), start)
 
 
-def first_in(
-    spans_on: Callable[[int], Spans], facts: ContactFacts, start: datetime
-) -> datetime | None:
-    """The first instant ≥ `start` inside a span that lasts for the guard, on the minute if later."""
-    now, guard = seconds_of(start), int(facts.guard.total_seconds())
+def is_open(window: WeekWindow, facts: ContactFacts, guard: int, now: int) -> bool:
+    """Whether one window is open now; a day whose holidays are not known cannot be said."""
+    zones = window.zones_of(facts)
+    for begun, ended in open_together((window,), zones, now // DAY_SECONDS):
+        if begun <= now < ended - guard:
+            return True
+    if not window.holiday_same:
+        window.require(zones, now, now)
+    return False
+
+
+def _passes(now: int) -> int:
+    return now
+
+
+def guard_of(facts: ContactFacts) -> int:
+    """How long a contact may take to leave, in seconds."""
+    return int(facts.guard.total_seconds())
+
+
+def open_asker(windows: tuple[WeekWindow, ...], zones: tuple[str, ...], guard: int) -> Asker:
+    """Several windows as one: when all are open in all zones at once."""
+    fenced = [window for window in windows if not window.holiday_same]
+
+    def first(now: int) -> int | None:
+        for begun, ended in open_together(windows, zones, now // DAY_SECONDS):
+            if begun <= now < ended - guard:
+                return now
+        found = _first_in(lambda day: open_together(windows, zones, day), guard, now)
+        for window in fenced:
+            window.require(zones, now, now + HORIZON_SECONDS if found is None else found)
+        return found
+
+    return first
+
+
+def _first_in(spans_on: Callable[[int], Spans], guard: int, now: int) -> int | None:
+    """The first second ≥ `now` inside a span that lasts for the guard, on the minute if later."""
     today = now // DAY_SECONDS
     for day in range(today, today + _DAYS_AHEAD):
         for begun, ended in spans_on(day):
             if begun <= now < ended - guard:
-                return start
+                return now
             first = -(-begun // _MINUTE) * _MINUTE
             if now < first < ended - guard:
-                return instant_of(first)
+                return first
     return None
 
 

@@ -9,8 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
 
-from agent.domain.calendar import local_date
-from agent.domain.conduct import ConductRule, ContactFacts, Pack, ask, rules_in_force
+from agent.domain.conduct import ContactFacts, Pack, consult
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
 
@@ -80,6 +79,9 @@ class NoticeFacts:
     contact: ContactFacts
     stage_known: bool = True
     paused_channels: tuple[str, ...] = ()
+    # where the person may live selects these, beside what the portfolio names
+    place_packs: tuple[Pack, ...] = ()
+    missing_packs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,16 +197,15 @@ def _refusal(point: Point) -> Failing | None:
 def _clock(
     facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str
 ) -> Iterator[Failing]:
-    if not facts.contact.zones:
+    for name in facts.missing_packs:
+        yield Failing(f"pack-missing:{name}", Effect.HOLD)
+    contact = facts.contact
+    if not contact.zones:
         yield Failing("zone-unknown", Effect.HOLD)
         return
-    answer = ask(_rules(facts, packs, now, channel), facts.contact, now)
+    if contact.channel != channel:
+        contact = replace(contact, channel=channel)
+    answer = consult((*packs, *facts.place_packs), contact, now)
     effect = Effect.SNOOZE if answer.until is not None else Effect.HOLD
-    for rule in answer.failing:
-        yield Failing(rule.id, effect, answer.until)
-
-
-def _rules(
-    facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str
-) -> tuple[ConductRule, ...]:
-    return rules_in_force(packs, local_date(now, facts.contact.zones[0]), channel)
+    for rule in answer.rules:
+        yield Failing(rule, effect, answer.until)
