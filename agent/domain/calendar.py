@@ -13,9 +13,13 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, reset_tzpath
 
+from tzdata import IANA_VERSION  # type: ignore[import-untyped]
+
 # Zone rules come from the locked `tzdata` package, not from whatever this machine has installed: two
 # processes must not disagree about when a window closes.
 reset_tzpath(())
+# Stored with decisions: the same instant may be another local time under other rules.
+ZONE_DATA: str = IANA_VERSION
 
 ONE_DAY = timedelta(days=1)
 # Names that a machine may resolve and that are no place: its own zone, leap-second tables.

@@ -79,8 +79,6 @@ class NoticeFacts:
     contact: ContactFacts
     stage_known: bool = True
     paused_channels: tuple[str, ...] = ()
-    # where the person may live selects these, beside what the portfolio names
-    place_packs: tuple[Pack, ...] = ()
     missing_packs: tuple[str, ...] = ()
 
 
@@ -205,7 +203,7 @@ def _clock(
         return
     if contact.channel != channel:
         contact = replace(contact, channel=channel)
-    answer = consult((*packs, *facts.place_packs), contact, now)
+    answer = consult(tuple(packs), contact, now)
     effect = Effect.SNOOZE if answer.until is not None else Effect.HOLD
     for rule in answer.rules:
         yield Failing(rule, effect, answer.until)

@@ -37,6 +37,10 @@ GATE_RULES = {
     "no-contact-point": "No phone number or device to reach the person on",
     "opted-out": "The person had opted out",
     "no-consent": "No recorded consent for this channel",
+    "ENGINE-BAD-ZONE": "A time zone of the person is not known, so neither are the contact hours",
+    "ENGINE-CALENDAR-MISSING": "The holidays of that year are not known, so neither are its hours",
+    "ENGINE-FACT-MISSING": "A fact that a rule needs was not known",
+    "ENGINE-NO-COMMON-WINDOW": "No minute in 15 days at which every rule allows contact",
     "zone-unknown": "The person's time zone was not known, so neither were the contact hours",
 }
 OUTCOMES = {
@@ -61,6 +65,7 @@ FAMILIES = {
     "hold:": "On hold",
     "paused:": "Sending was paused",
     "number:": "The number could not be used",
+    "pack-missing:": "The rules of a place or a named pack are not installed",
 }
 # Rules of packs have ids of their own; these parts say what kind of rule it is.
 KINDS = (

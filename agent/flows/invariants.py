@@ -26,6 +26,7 @@ from agent.flows.hindsight import (
     wrong_outcomes,
 )
 from agent.flows.portfolios import ladder_of
+from agent.flows.rules import BY_PLACE
 from agent.store.invariants import (
     History,
     StoredSchedule,
@@ -192,7 +193,7 @@ def _rules(packs: Iterable[Pack]) -> dict[str, Any]:
     dates = [(p, r) for p, r in ruled if isinstance(r, DailyCap)]
     rolling = [(p, r) for p, r in ruled if isinstance(r, RollingCap)]
     return {
-        "packs": [pack.id for pack in packs],
+        "packs": [*(pack.id for pack in packs), BY_PLACE],
         **_heads("w", windows),
         "w_opens": [rule.opens for _, rule in windows],
         "w_closes": [rule.closes for _, rule in windows],

@@ -12,6 +12,7 @@ from agent.domain.conduct import Pack
 from agent.domain.ladder import Ladder
 from agent.domain.message import Texts
 from agent.flows.portfolios import Portfolio, ladder_of
+from agent.flows.rules import Binding, binding
 from agent.store.keyring import Keyring
 from agent.store.sql import Connection, fetch_row
 from channels.base import Channel
@@ -45,10 +46,9 @@ class Lane:
     guard: SendGuard = field(default_factory=NoDeadMan)
     status_url: str | None = None
 
-    @property
-    def pack_versions(self) -> str:
-        """What is stored with each decision, so that it can be asked again later."""
-        return " ".join(f"{pack.id}@{pack.version}" for pack in self.packs)
+    def rules_for(self, region: str | None) -> Binding:
+        """The packs that protect a person of this region: the portfolio's, and those of the place."""
+        return binding(self.packs, self.portfolio.packs, region)
 
 
 async def ladder_for(conn: Connection, portfolio: Portfolio, version: int) -> Ladder | None:

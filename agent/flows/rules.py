@@ -4,8 +4,10 @@ import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Sequence
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
+from agent.domain.calendar import ZONE_DATA
 from agent.domain.conduct import Calendars, Pack, PackProblem, compile_pack
 from agent.domain.conduct_compile import head_problems
 from agent.domain.message import Texts, compile_texts
@@ -68,6 +70,12 @@ def packs(names: Iterable[str]) -> tuple[Pack, ...]:
     return tuple(pack(name) for name in names if name != BY_PLACE)
 
 
+def installed(names: Iterable[str]) -> tuple[Pack, ...]:
+    """Those of the named packs that can be used; whoever needs another is held, not sent to."""
+    found = (name for name in names if name != BY_PLACE and name.lower() in conduct_names())
+    return tuple(pack(name) for name in found)
+
+
 @cache
 def every_pack() -> tuple[Pack, ...]:
     """All shipped packs."""
@@ -80,6 +88,33 @@ def packs_of_place(place: str) -> tuple[Pack, ...]:
     parts = place.split("-")
     within = {"-".join(parts[:length]) for length in range(1, len(parts) + 1)}
     return tuple(one for one in every_pack() if within.intersection(one.places))
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The packs that a decision asks, those that it needs and has not, and what is stored of it."""
+
+    packs: tuple[Pack, ...]
+    missing: tuple[str, ...]
+    versions: str
+
+
+@lru_cache(maxsize=4096)
+def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None) -> Binding:
+    """What binds a contact with a person of a region, under the packs that a portfolio names.
+
+    A pack that is named and not installed is missing. Where places select packs, so is the pack of a
+    place that has none, and of a person whose place is not known: that is a hold, never a guess.
+    """
+    known = {pack.id for pack in chosen}
+    missing = [name for name in named if name != BY_PLACE and name.lower() not in known]
+    placed: tuple[Pack, ...] = ()
+    if BY_PLACE in named:
+        placed = packs_of_place(region) if region else ()
+        missing += [] if placed else [region or "place-unknown"]
+    bound = (*chosen, *(pack for pack in placed if pack.id not in known))
+    versions = [f"{pack.id}@{pack.version}" for pack in bound]
+    return Binding(bound, tuple(missing), " ".join((*versions, f"tzdata@{ZONE_DATA}")))
 
 
 @cache
