@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def run(vector: Vector, shelf: Shelf) -> Ran:
     ask = KINDS.get(vector["kind"])
     try:
         got = {"problem": f"unknown kind {vector['kind']}"} if ask is None else ask(vector, shelf)
-    except (KeyError, TypeError, ValueError) as wrong:
+    except (ImportError, KeyError, TypeError, ValueError) as wrong:
         got = {"problem": f"{type(wrong).__name__}: {wrong}"}
     expected = vector["expect"]
     passed = all(_same(key, value, got.get(key)) for key, value in expected.items())
@@ -258,9 +259,7 @@ def _inbound(vector: Vector, _: Shelf) -> Answer:
 
 
 def _sms_length(vector: Vector, _: Shelf) -> Answer:
-    from agent.domain.segments import segments  # noqa: PLC0415 (lands beside this one)
-
-    found = segments(vector["given"]["text"])
+    found = import_module("agent.domain.segments").segments(vector["given"]["text"])
     return {"encoding": found.encoding, "units": found.units, "segments": found.count}
 
 
