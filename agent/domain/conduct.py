@@ -31,6 +31,7 @@ from agent.domain.conduct_base import (
     StateRule,
     Unknowable,
     When,
+    passes,
 )
 from agent.domain.conduct_caps import Cap, ChannelCap, Cooldown
 from agent.domain.conduct_compile import compile_pack
@@ -278,6 +279,7 @@ def _ask(
     Of `windows` each says whether it is open; `together` says when all of them are.
     """
     begun, guard = seconds_of(now), guard_of(facts)
+    asked = [(one, asker) for one, asker in asked if asker is not passes]
     failing: list[ConductRule] = []
     stops: dict[str, None] = {}
     for one in windows:

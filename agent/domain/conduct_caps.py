@@ -17,6 +17,7 @@ from agent.domain.conduct_base import (
     Memo,
     Source,
     answered,
+    passes,
 )
 from agent.domain.zonetime import (
     DAY_SECONDS,
@@ -109,14 +110,20 @@ class Cap:
     def prepare(self, facts: ContactFacts, memo: Memo) -> Asker:
         """Passes from the first minute at which one more contact stays within the cap, in every zone."""
 
+        if len(facts.contacts) < self.count or facts.flags & self.excludes:
+            return passes
+        counted: list[int] | None = None
+
         def first(now: int) -> int:
-            recent = _recent(facts, self.period, now, memo)
-            if len(recent) < self.count or facts.flags & self.excludes:
-                return now
-            counted = sorted(c.at for c in recent if self._counts(c, facts))
+            nonlocal counted
+            if counted is None:
+                # asked first for the earliest second: whatever counts later is among these
+                recent = _recent(facts, self.period, now, memo)
+                few = len(recent) < self.count
+                counted = [] if few else sorted(c.at for c in recent if self._counts(c, facts))
             if len(counted) < self.count:
                 return now
-            return _settled(lambda at, zone: self._free(counted, at, zone), facts.zones, now)
+            return _settled(lambda at, zone: self._free(counted or [], at, zone), facts.zones, now)
 
         return first
 
@@ -167,10 +174,13 @@ class ChannelCap:
     def prepare(self, facts: ContactFacts, memo: Memo) -> Asker:
         """Passes from the first minute at which this channel is not one too many, in every zone."""
 
+        if not facts.contacts or facts.flags & self.excludes:
+            return passes
+
         def first(now: int) -> int:
             recent = _recent(facts, self.period, now, memo)
             used = sorted((c.at, c.channel) for c in recent if self._counts(c, facts))
-            if not used or facts.flags & self.excludes:
+            if not used:
                 return now
             return _settled(
                 lambda at, zone: self._free(used, facts.channel, at, zone), facts.zones, now
@@ -227,7 +237,7 @@ class Cooldown:
         agreed = facts.flags & self.excludes
         last = None if agreed else max(self._cooling(facts), default=None)
         if last is None:
-            return lambda now: now
+            return passes
         days = self.days if self.first_day_counts else self.days + 1
 
         def free(now: int, zone: str) -> int:

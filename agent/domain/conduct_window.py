@@ -21,6 +21,7 @@ from agent.domain.conduct_base import (
     Source,
     Unknowable,
     answered,
+    passes,
 )
 from agent.domain.zonetime import (
     DAY_SECONDS,
@@ -133,7 +134,7 @@ class QuietPreference:
         """Passes where nobody asked for quiet, else at the first minute after it."""
         quiet, zones, guard = facts.quiet, facts.zones, guard_of(facts)
         if not quiet:
-            return _passes
+            return passes
         return lambda now: _first_in(lambda day: _unasked(quiet, zones, day), guard, now)
 
     def first_allowed(self, facts: ContactFacts, start: datetime) -> datetime | None:
@@ -150,10 +151,6 @@ def is_open(window: WeekWindow, facts: ContactFacts, guard: int, now: int) -> bo
     if not window.holiday_same:
         window.require(zones, now, now)
     return False
-
-
-def _passes(now: int) -> int:
-    return now
 
 
 def guard_of(facts: ContactFacts) -> int:
