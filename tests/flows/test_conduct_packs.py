@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import date, time
+from datetime import date, time, timedelta
 
 import asyncpg
 import pytest
@@ -10,6 +10,7 @@ import pytest
 from agent.clock import VirtualClock
 from agent.domain.calendar import ZONE_DATA
 from agent.flows.dispatch import run_lane
+from agent.flows.invariants import check
 from agent.flows.rules import every_pack, installed
 from agent.flows.trail import Question, Trail, trail
 from agent.store.keyring import Keyring
@@ -89,3 +90,23 @@ async def test_why_tells_rule_clause_and_words(town: World) -> None:
     rule = decision.rules[0]
     assert (rule.id, rule.clause) == ("MA-7.04-1F", "940 CMR 7.04(1)(f); 209 CMR 18.16(1)(d)")
     assert "two such communications" in rule.words
+
+
+async def test_invariants_hold_attempts_against_the_hours_of_laws_too(town: World) -> None:
+    await town.opens("L1", DUE)
+    await dispatch(town, ("house", "in-rbi"), 1)
+    await town.pool.execute("update portfolio set packs = '{house,in-rbi}' where name = 'town'")
+
+    async def outside() -> int:
+        found = await check(town.pool, None, town.clock.now(), packs=every_pack())
+        return next(finding.violations for finding in found if finding.id == "5")
+
+    assert await outside() == 0
+    # half past seven in the evening: inside the hours of the house, outside those of the law
+    evening = town.at(date(2026, 3, 6), "19:30")
+    await town.pool.execute(
+        "update attempt set begun_at = $1, deadline_at = $2",
+        evening,
+        evening + timedelta(seconds=15),
+    )
+    assert await outside() == 1
