@@ -15,7 +15,7 @@ from agent.flows.carriers import Carrier
 from agent.flows.intake import Desk
 from agent.flows.lane import Lane, Limits
 from agent.flows.portfolios import Portfolio, load_portfolios
-from agent.flows.rules import packs, texts
+from agent.flows.rules import installed, texts
 from agent.store import migrate
 from agent.store.connect import open_pool
 from agent.store.keyring import Keyring
@@ -53,7 +53,7 @@ class System:
             self.keyring,
             self.clock,
             portfolio,
-            packs(portfolio.packs),
+            installed(portfolio.packs),
             texts(),
             self.channels,
             self.limits,

@@ -4,10 +4,11 @@ from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
 from time import process_time
 
-from agent.domain.conduct import ContactFacts, Pack
+from agent.domain.conduct import Contact, ContactFacts, Pack
 from agent.domain.gate import GUARD, NoticeFacts, Point, Verdict, decide
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
+from agent.domain.zonetime import seconds_of
 from agent.flows.rules import packs
 from benchmarks.bars import Shown, middles
 from benchmarks.shop import Shop
@@ -50,7 +51,15 @@ def _facts(number: int) -> NoticeFacts:
             Point(1, "sms", "active", opted_out=False, consented=True),
             Point(2, "push", "active", opted_out=number % 3 == 0, consented=True),
         ),
-        contact=ContactFacts(("Africa/Lagos", "Europe/Madrid"), history, GUARD),
+        contact=ContactFacts(
+            ("Africa/Lagos", "Europe/Madrid"),
+            history,
+            GUARD,
+            contacts=tuple(Contact(seconds_of(at), "push", debt=f"{number}") for at in history),
+            channel="push",
+            dpd=3,
+            debt=f"{number}",
+        ),
     )
 
 

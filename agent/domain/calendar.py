@@ -13,9 +13,13 @@ from functools import lru_cache
 from typing import Any
 from zoneinfo import ZoneInfo, reset_tzpath
 
+from tzdata import IANA_VERSION  # type: ignore[import-untyped]
+
 # Zone rules come from the locked `tzdata` package, not from whatever this machine has installed: two
 # processes must not disagree about when a window closes.
 reset_tzpath(())
+# Stored with decisions: the same instant may be another local time under other rules.
+ZONE_DATA: str = IANA_VERSION
 
 ONE_DAY = timedelta(days=1)
 # Names that a machine may resolve and that are no place: its own zone, leap-second tables.
@@ -74,7 +78,8 @@ def _loads(name: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
-def _zone(name: str) -> ZoneInfo:
+def zone_of(name: str) -> ZoneInfo:
+    """A known zone; ask `known_zone` first."""
     return ZoneInfo(name)
 
 
@@ -84,7 +89,7 @@ def instant(day: date, clock: time, zone: str) -> datetime:
 
     A time that a zone skips is the first instant after the gap; one that comes twice is the first.
     """
-    place = _zone(zone)
+    place = zone_of(zone)
     local = datetime.combine(day, clock, place)
     before, after = _offset(local.replace(fold=0)), _offset(local.replace(fold=1))
     wall = datetime.combine(day, clock, UTC)
@@ -110,12 +115,12 @@ def _end_of_gap(early: datetime, late: datetime, place: ZoneInfo) -> datetime:
 
 def local_date(at: datetime, zone: str) -> date:
     """The date on a local calendar at an instant."""
-    return at.astimezone(_zone(zone)).date()
+    return at.astimezone(zone_of(zone)).date()
 
 
 def local_time(at: datetime, zone: str) -> time:
     """What a local clock shows at an instant, without its zone."""
-    return at.astimezone(_zone(zone)).time()
+    return at.astimezone(zone_of(zone)).time()
 
 
 def shift(day: date, calendar: BusinessCalendar | None, how: Shift) -> date:

@@ -9,8 +9,8 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
 
-from agent.domain.calendar import local_date
-from agent.domain.conduct import MINUTE, ConductRule, ContactFacts, Pack, ask, rules_in_force
+from agent.domain.conduct import ContactFacts, Pack, consult
+from agent.domain.conduct_base import MINUTE
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
 
@@ -85,6 +85,7 @@ class NoticeFacts:
     contact: ContactFacts
     stage_known: bool = True
     paused_channels: tuple[str, ...] = ()
+    missing_packs: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -206,19 +207,18 @@ def _refusal(point: Point) -> Failing | None:
 def _clock(
     facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str
 ) -> Iterator[Failing]:
-    if not facts.contact.zones:
+    for name in facts.missing_packs:
+        yield Failing(f"pack-missing:{name}", Effect.HOLD)
+    contact = facts.contact
+    if not contact.zones:
         yield Failing("zone-unknown", Effect.HOLD)
         return
-    answer = ask(_rules(facts, packs, now, channel), facts.contact, now)
+    if contact.channel != channel:
+        contact = replace(contact, channel=channel)
+    answer = consult(tuple(packs), contact, now)
     effect = Effect.SNOOZE if answer.until is not None else Effect.HOLD
-    for rule in answer.failing:
-        yield Failing(rule.id, effect, answer.until)
-
-
-def _rules(
-    facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str
-) -> tuple[ConductRule, ...]:
-    return rules_in_force(packs, local_date(now, facts.contact.zones[0]), channel)
+    for rule in answer.rules:
+        yield Failing(rule, effect, answer.until)
 
 
 def good_for(facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str) -> timedelta:
@@ -226,11 +226,11 @@ def good_for(facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: 
 
     Looked for in whole minutes, which is what windows are made of.
     """
-    rules = _rules(facts, packs, now, channel)
+    contact = replace(facts.contact, channel=channel)
     longest = min(KEPT_MAX, facts.not_after - now)
 
     def allowed(at: datetime) -> bool:
-        return all(rule.first_allowed(facts.contact, at) == at for rule in rules)
+        return not consult(tuple(packs), contact, at).failing
 
     if allowed(now + longest):
         return longest

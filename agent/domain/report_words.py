@@ -39,6 +39,10 @@ GATE_RULES = {
     "no-consent": "No recorded consent for this channel",
     "pace": "The sender's line was full: it waited for its turn",
     "route-halted": "The provider took nothing by this route: it waited until that is tried again",
+    "ENGINE-BAD-ZONE": "A time zone of the person is not known, so neither are the contact hours",
+    "ENGINE-CALENDAR-MISSING": "The holidays of that year are not known, so neither are its hours",
+    "ENGINE-FACT-MISSING": "A fact that a rule needs was not known",
+    "ENGINE-NO-COMMON-WINDOW": "No minute in 15 days at which every rule allows contact",
     "zone-unknown": "The person's time zone was not known, so neither were the contact hours",
 }
 OUTCOMES = {
@@ -64,6 +68,7 @@ FAMILIES = {
     "paused:": "Sending was paused",
     "number:": "The number could not be used",
     "route:": "No route leads to that country",
+    "pack-missing:": "The rules of a place or a named pack are not installed",
 }
 # Rules of packs have ids of their own; these parts say what kind of rule it is.
 KINDS = (

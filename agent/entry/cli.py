@@ -25,6 +25,7 @@ COMMANDS = (
     "replay",
     "invariants",
     "why",
+    "conduct",
     "pause",
     "outcomes",
     "bench",

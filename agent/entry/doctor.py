@@ -19,8 +19,9 @@ from agent.adapters.embedded import StoreFailed, embedded_valkey, open_database
 from agent.clock import Clock
 from agent.config import BadSettings, Settings
 from agent.domain.calendar import BusinessCalendar, compile_calendar
-from agent.domain.conduct import Pack, compile_pack
+from agent.domain.conduct import Pack, PackProblem
 from agent.domain.ladder_compile import Ladder, compile_ladder
+from agent.flows.rules import read_pack
 from agent.store import sql
 from agent.store.connect import Unreachable, open_connection
 from agent.store.keyring import Keyring, Unreadable
@@ -244,8 +245,7 @@ def _shipped(today: date) -> Iterator[Finding]:
     for name in schedules.ladder_names():
         yield _ladder(name, compile_ladder(tomllib.loads(schedules.ladder_text(name)), calendars))
     for name in schedules.conduct_names():
-        pack = compile_pack(tomllib.loads(schedules.conduct_text(name)), "shipped")
-        yield _pack(name, pack, today)
+        yield _pack(name, read_pack(schedules.conduct_text(name), calendars), today)
 
 
 def _calendar(name: str, calendar: BusinessCalendar | str, today: date) -> Finding:
@@ -254,7 +254,7 @@ def _calendar(name: str, calendar: BusinessCalendar | str, today: date) -> Findi
         return _problem(check, calendar, "install Duly again")
     if not calendar.is_covered(today):
         until = calendar.covers[1]
-        do = "upgrade Duly, or load next year's holidays; until then only weekends count"
+        do = "load that year's holidays; until then rules that need them hold, ladders count weekends"
         return _warning(check, f"knows holidays only until {until}", do)
     return _ok(check, f"covers {today.year}")
 
@@ -265,9 +265,16 @@ def _ladder(name: str, ladder: Ladder | tuple[object, ...]) -> Finding:
     return _problem(f"schedule {name}", str(ladder[0]), "install Duly again")
 
 
-def _pack(name: str, pack: Pack | tuple[object, ...], today: date) -> Finding:
+def _pack(name: str, pack: Pack | tuple[PackProblem, ...], today: date) -> Finding:
+    check = f"conduct {name}"
     if not isinstance(pack, Pack):
-        return _problem(f"conduct {name}", str(pack[0]), "install Duly again")
+        first = pack[0]
+        return _problem(
+            check, f"refused: {first.rule}: {first.what} ({first.fix})", "install Duly again"
+        )
+    count = len(pack.rules) + len(pack.states)
+    if pack.effective_from is not None and today < pack.effective_from:
+        return _ok(check, f"{count} rules, in force from {pack.effective_from}")
     if not pack.in_force(today):
-        return _warning(f"conduct {name}", "is not in force today", "check its dates")
-    return _ok(f"conduct {name}", f"{len(pack.rules)} rules, in force")
+        return _warning(check, f"ended on {pack.effective_to}", "use the pack that follows it")
+    return _ok(check, f"{count} rules, in force")

@@ -75,7 +75,7 @@ class _Wish:
     ) -> None:
         self.file = file
         self.schedule = _schedule(schedule)
-        self.packs = tuple(name for part in packs.split(",") if (name := part.strip()))
+        self.packs = tuple(name.lower() for part in packs.split(",") if (name := part.strip()))
         self.until = _until(until)
         self.out = out
         self.phones = phones

@@ -14,7 +14,7 @@ import orjson
 
 from agent.clock import new_token
 from agent.domain.calendar import local_date
-from agent.domain.conduct import ContactFacts
+from agent.domain.conduct import Contact, ContactFacts
 from agent.domain.delivery import DISPATCH_WINDOW, NoticeState
 from agent.domain.gate import (
     GUARD,
@@ -30,6 +30,7 @@ from agent.domain.ladder import Action, Ladder, Problem, Stage, superseded_at
 from agent.domain.message import Composed, Wording, compose
 from agent.domain.standing import Status
 from agent.flows.carriers import Traffic, read_traffic
+from agent.domain.zonetime import seconds_of
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
 from agent.flows.lane import Lane, ladder_for
 from agent.store.dispatch import (
@@ -135,7 +136,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
         for version in {notice.version for notice in notices}
     }
     for notice in notices:
-        case = _case(notice, ladders[notice.version], facts)
+        case = _case(notice, ladders[notice.version], facts, lane, batch.now)
         decision = _decide(case, lane, batch)
         batch.decisions.append((case, decision))
         _follow(case, decision, facts, lane, batch)
@@ -164,7 +165,9 @@ def _begun(batch: _Batch, claimed: int) -> Begun:
     )
 
 
-def _case(notice: NoticeRow, ladder: Ladder | None, facts: Facts) -> _Case:
+def _case(
+    notice: NoticeRow, ladder: Ladder | None, facts: Facts, lane: Lane, now: datetime
+) -> _Case:
     stage = ladder.stage(notice.stage) if ladder else None
     loan, person = facts.loans[notice.loan_id], facts.people[notice.borrower_id]
     # an erased person's addresses cannot be read any more, so there is none
@@ -185,11 +188,12 @@ def _case(notice: NoticeRow, ladder: Ladder | None, facts: Facts) -> _Case:
         holds=_holds(facts, notice),
         pauses=_paused(facts, notice, loan, person),
         points=tuple(row.point for row in points),
-        contact=ContactFacts(person.zones, _history(facts, notice), GUARD),
+        contact=_contact_facts(facts, notice, loan, person, now),
         stage_known=stage is not None,
         paused_channels=tuple(
             sorted(subject for scope, subject in facts.pauses if scope == "channel")
         ),
+        missing_packs=lane.rules_for(person.region).missing,
     )
     return _Case(notice, stage, loan, person, gate_facts, points)
 
@@ -210,14 +214,29 @@ def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
     return tuple(hold for loan_id, hold in covering if loan_id in (None, notice.loan_id))
 
 
-def _history(facts: Facts, notice: NoticeRow) -> tuple[datetime, ...]:
-    """When the person was contacted; a fallback of this notice is not a second one."""
-    contacts = facts.contacts.get(notice.borrower_id, ())
-    return tuple(at for key, at in contacts if key != notice.key)
+def _contact_facts(
+    facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow, now: datetime
+) -> ContactFacts:
+    """House caps count notices, and a fallback of this one is not a second; the law counts contacts."""
+    told = facts.contacts.get(notice.borrower_id, ())
+    first: dict[NoticeKey, datetime] = {}
+    for key, at, _ in told:
+        first.setdefault(key, at)
+    first.pop(notice.key, None)
+    return ContactFacts(
+        person.zones,
+        tuple(first.values()),
+        GUARD,
+        contacts=tuple(
+            Contact(seconds_of(at), channel, debt=str(key[0])) for key, at, channel in told
+        ),
+        dpd=None if loan.anchor is None else (local_date(now, loan.zone) - loan.anchor).days,
+        debt=str(notice.loan_id),
+    )
 
 
 def _decide(case: _Case, lane: Lane, batch: _Batch) -> Decision:
-    decision = decide(case.facts, lane.packs, batch.now)
+    decision = decide(case.facts, lane.rules_for(case.person.region).packs, batch.now)
     point = decision.point
     if decision.verdict is not Verdict.SEND or point is None:
         return decision
@@ -300,7 +319,9 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
         return
     batch.outgoing.append(outgoing)
     batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane))
-    facts.contacts.setdefault(case.person.id, []).append((case.notice.key, batch.now))
+    facts.contacts.setdefault(case.person.id, []).append(
+        (case.notice.key, batch.now, row.point.channel)
+    )
 
 
 def _text_refused(row: PointRow, composed: Composed, lane: Lane, batch: _Batch) -> str | None:
@@ -353,7 +374,7 @@ def _good_for(case: _Case, channel: str, lane: Lane, now: datetime) -> int | Non
     """Seconds that the provider may keep a message: its contact window ends what it may do with it."""
     if channel not in lane.carriers and channel not in lane.kept:
         return None
-    return int(good_for(case.facts, lane.packs, now, channel).total_seconds())
+    return int(good_for(case.facts, lane.rules_for(case.person.region).packs, now, channel).total_seconds())
 
 
 def _attempt(
@@ -403,7 +424,7 @@ async def _write_decisions(conn: Connection, lane: Lane, batch: _Batch) -> None:
         "insert_decisions",
         portfolio=lane.portfolio.id,
         now=batch.now,
-        packs=lane.pack_versions,
+        packs=[lane.rules_for(case.person.region).versions for case, _ in made],
         loans=[case.notice.loan_id for case, _ in made],
         anchors=[case.notice.anchor for case, _ in made],
         stages=[case.notice.stage for case, _ in made],

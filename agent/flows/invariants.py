@@ -7,12 +7,13 @@ the pure domain code. Rows about tables that do not exist yet say so instead of 
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from typing import Any
 
 import asyncpg
 
-from agent.domain.conduct import ContactWindow, DailyCap, Pack, RollingCap
+from agent.domain.conduct import ConductRule, ContactWindow, DailyCap, Pack, RollingCap, WeekWindow
+from agent.domain.conduct_base import ALWAYS
 from agent.domain.delivery import CLOSE_UNKNOWN_AFTER
 from agent.domain.money import decimal_text
 from agent.flows.hindsight import (
@@ -26,6 +27,7 @@ from agent.flows.hindsight import (
     wrong_outcomes,
 )
 from agent.flows.portfolios import ladder_of
+from agent.flows.rules import BY_PLACE
 from agent.store.invariants import (
     History,
     StoredSchedule,
@@ -190,14 +192,15 @@ async def _finding(
 def _rules(packs: Iterable[Pack]) -> dict[str, Any]:
     """The clock rules of all packs as columns, for the statements to join."""
     ruled = [(pack, rule) for pack in packs for rule in pack.rules]
-    windows = [(p, r) for p, r in ruled if isinstance(r, ContactWindow)]
+    hours = [(p, r, every_day(r)) for p, r in ruled]
+    windows = [(p, r, found) for p, r, found in hours if found is not None]
     dates = [(p, r) for p, r in ruled if isinstance(r, DailyCap)]
     rolling = [(p, r) for p, r in ruled if isinstance(r, RollingCap)]
     return {
-        "packs": [pack.id for pack in packs],
-        **_heads("w", windows),
-        "w_opens": [rule.opens for _, rule in windows],
-        "w_closes": [rule.closes for _, rule in windows],
+        "packs": [*(pack.id for pack in packs), BY_PLACE],
+        **_heads("w", [(pack, rule) for pack, rule, _ in windows]),
+        "w_opens": [opens for _, _, (opens, _) in windows],
+        "w_closes": [closes for _, _, (_, closes) in windows],
         **_heads("d", dates),
         "d_counts": [rule.count for _, rule in dates],
         "d_days": [rule.days for _, rule in dates],
@@ -205,6 +208,28 @@ def _rules(packs: Iterable[Pack]) -> dict[str, Any]:
         "r_counts": [rule.count for _, rule in rolling],
         "r_periods": [rule.period for _, rule in rolling],
     }
+
+
+def every_day(rule: ConductRule) -> tuple[time, time] | None:
+    """The hours of a window that are the same on all days and bind every contact; else None.
+
+    Whatever binds only sometimes is not held against attempts here: that would be a guess.
+    """
+    if isinstance(rule, ContactWindow):
+        return rule.opens, rule.closes
+    if not isinstance(rule, WeekWindow) or not rule.holiday_same or rule.head.when is not ALWAYS:
+        return None
+    hours = set(rule.week)
+    first = rule.week[0]
+    if (
+        len(hours) > 1
+        or first is None
+        or first[1] >= 24 * 60
+        or rule.head.effective_from
+        or rule.head.effective_to
+    ):
+        return None
+    return time(*divmod(first[0], 60)), time(*divmod(first[1], 60))
 
 
 def _heads(prefix: str, ruled: Sequence[tuple[Pack, Any]]) -> dict[str, list[Any]]:

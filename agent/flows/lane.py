@@ -13,6 +13,7 @@ from agent.domain.ladder import Ladder
 from agent.domain.message import Texts
 from agent.flows.carriers import Carrier
 from agent.flows.portfolios import Portfolio, ladder_of
+from agent.flows.rules import Binding, binding
 from agent.store.keyring import Keyring
 from agent.store.sql import Connection, fetch_row
 from channels.base import Channel
@@ -49,10 +50,9 @@ class Lane:
     # channels whose provider keeps a message that it cannot deliver at once
     kept: frozenset[str] = frozenset()
 
-    @property
-    def pack_versions(self) -> str:
-        """What is stored with each decision, so that it can be asked again later."""
-        return " ".join(f"{pack.id}@{pack.version}" for pack in self.packs)
+    def rules_for(self, region: str | None) -> Binding:
+        """The packs that protect a person of this region: the portfolio's, and those of the place."""
+        return binding(self.packs, self.portfolio.packs, region)
 
 
 async def ladder_for(conn: Connection, portfolio: Portfolio, version: int) -> Ladder | None:

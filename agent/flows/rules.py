@@ -1,14 +1,22 @@
 """The shipped rules and texts, compiled once a process: packs by name, and what borrowers read."""
 
 import hashlib
+import re
 import tomllib
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import cache, lru_cache
 
-from agent.domain.conduct import Pack, compile_pack
+from agent.domain.calendar import ZONE_DATA
+from agent.domain.conduct import Calendars, Pack, PackProblem, compile_pack
+from agent.domain.conduct_compile import head_problems
 from agent.domain.message import Texts, compile_texts
+from agent.flows.portfolios import shipped_calendars
 from schedules import conduct_names, conduct_text
 from templates import all_texts
+
+# Named by a portfolio instead of packs: where each person may live selects them.
+BY_PLACE = "by-place"
 
 
 class BadRules(Exception):
@@ -18,19 +26,95 @@ class BadRules(Exception):
 @cache
 def pack(name: str) -> Pack:
     """One shipped pack; raises `BadRules` for an unknown name or a rule that cannot be enforced."""
-    if name not in conduct_names():
+    shipped = name.lower()
+    if shipped not in conduct_names():
         raise BadRules(f"there is no pack {name}; there are: {', '.join(conduct_names())}")
-    text = conduct_text(name)
-    version = hashlib.sha256(text.encode()).hexdigest()[:12]
-    found = compile_pack(tomllib.loads(text), version)
+    found = read_pack(conduct_text(shipped), shipped_calendars())
     if isinstance(found, Pack):
         return found
-    raise BadRules(f"{name}: " + "; ".join(f"{p.rule}: {p.what} ({p.fix})" for p in found))
+    where = f"schedules/conduct/{shipped}.toml"
+    raise BadRules("; ".join(_told(where, conduct_text(shipped), problem) for problem in found))
+
+
+def read_pack(text: str, calendars: Calendars) -> Pack | tuple[PackProblem, ...]:
+    """A pack from its file: valid in all it says, or refused as a whole with every problem."""
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as wrong:
+        return (PackProblem("file", str(wrong), "write TOML 1.0"),)
+    version = hashlib.sha256(text.encode()).hexdigest()[:12]
+    found = compile_pack(raw, version, calendars)
+    problems = (*head_problems(raw), *(() if isinstance(found, Pack) else found))
+    return problems or found
+
+
+def line_of(text: str, rule: str) -> int:
+    """Where a rule begins in its file; the top for what is about the whole."""
+    begins = re.compile(rf'\s*id\s*=\s*"{re.escape(rule)}"')
+    lines = text.splitlines()
+    return next((number for number, line in enumerate(lines, 1) if begins.match(line)), 1)
+
+
+def _told(where: str, text: str, problem: PackProblem) -> str:
+    line = line_of(text, problem.rule)
+    return f"{where}:{line}: {problem.rule}: {problem.what} ({problem.fix})"
+
+
+def problems_of(where: str, text: str, problems: Sequence[PackProblem]) -> tuple[str, ...]:
+    """Each problem with file, line and fix."""
+    return tuple(_told(where, text, problem) for problem in problems)
 
 
 def packs(names: Iterable[str]) -> tuple[Pack, ...]:
-    """Several packs, in the order a portfolio names them."""
-    return tuple(pack(name) for name in names)
+    """Several packs, in the order a portfolio names them; where people live selects no pack here."""
+    return tuple(pack(name) for name in names if name != BY_PLACE)
+
+
+def installed(names: Iterable[str]) -> tuple[Pack, ...]:
+    """Those of the named packs that can be used; whoever needs another is held, not sent to."""
+    found = (name for name in names if name != BY_PLACE and name.lower() in conduct_names())
+    return tuple(pack(name) for name in found)
+
+
+@cache
+def every_pack() -> tuple[Pack, ...]:
+    """All shipped packs."""
+    return tuple(pack(name) for name in conduct_names())
+
+
+@cache
+def packs_of_place(place: str) -> tuple[Pack, ...]:
+    """What protects people of a place: `US-NY-NYC` asks the packs of US, US-NY and US-NY-NYC."""
+    parts = place.split("-")
+    within = {"-".join(parts[:length]) for length in range(1, len(parts) + 1)}
+    return tuple(one for one in every_pack() if within.intersection(one.places))
+
+
+@dataclass(frozen=True, slots=True)
+class Binding:
+    """The packs that a decision asks, those that it needs and has not, and what is stored of it."""
+
+    packs: tuple[Pack, ...]
+    missing: tuple[str, ...]
+    versions: str
+
+
+@lru_cache(maxsize=4096)
+def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None) -> Binding:
+    """What binds a contact with a person of a region, under the packs that a portfolio names.
+
+    A pack that is named and not installed is missing. Where places select packs, so is the pack of a
+    place that has none, and of a person whose place is not known: that is a hold, never a guess.
+    """
+    known = {pack.id for pack in chosen}
+    missing = [name for name in named if name != BY_PLACE and name.lower() not in known]
+    placed: tuple[Pack, ...] = ()
+    if BY_PLACE in named:
+        placed = packs_of_place(region) if region else ()
+        missing += [] if placed else [region or "place-unknown"]
+    bound = (*chosen, *(pack for pack in placed if pack.id not in known))
+    versions = [f"{pack.id}@{pack.version}" for pack in bound]
+    return Binding(bound, tuple(missing), " ".join((*versions, f"tzdata@{ZONE_DATA}")))
 
 
 @cache

@@ -159,10 +159,15 @@ def _is_of(entry: Entry, asked: Question) -> bool:
 
 
 def _sources(packs: Sequence[Pack]) -> dict[str, Rule]:
-    return {
-        rule.id: Rule(rule.id, rule.source.phrase or meaning(rule.id, {}), rule.source.clause)
+    stated = [
+        (rule.id, rule.source)
         for pack in packs
-        for rule in pack.rules
+        for rules in (pack.rules, pack.states)
+        for rule in rules
+    ]
+    return {
+        identity: Rule(identity, source.phrase or meaning(identity, {}), source.clause)
+        for identity, source in stated
     }
 
 

@@ -11,6 +11,8 @@ from agent.domain.gate import Hold, Point
 from agent.store.sql import Connection, execute, fetch, fetch_value
 
 NoticeKey = tuple[int, date, str]
+# Which notice, when, by which channel.
+PastContact = tuple[NoticeKey, datetime, str]
 # The longest period that a cap may look back over.
 HISTORY = timedelta(days=32)
 
@@ -42,6 +44,7 @@ class PersonRow:
     locale: str
     zones: tuple[str, ...]
     data_key: bytes | None
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +91,7 @@ class Facts:
     people: dict[int, PersonRow]
     points: dict[int, list[PointRow]]
     loans: dict[int, LoanRow]
-    contacts: dict[int, list[tuple[NoticeKey, datetime]]]
+    contacts: dict[int, list[PastContact]]
     holds: dict[int, list[tuple[int | None, Hold]]]
 
 
@@ -129,8 +132,9 @@ async def read_facts(
 
 def _person(row: Any) -> PersonRow:
     return PersonRow(
-        row["id"], row["ref"], row["rev"], row["locale"], tuple(row["zones"]), row["data_key"]
-    )
+        row["id"], row["ref"], row["rev"], row["locale"], tuple(row["zones"]), row["data_key"],
+        row["region"],
+    )  # fmt: skip
 
 
 def _points(rows: Sequence[Any]) -> dict[int, list[PointRow]]:
@@ -164,10 +168,10 @@ def _loan(row: Any) -> LoanRow:
     )  # fmt: skip
 
 
-def _contacts(rows: Sequence[Any]) -> dict[int, list[tuple[NoticeKey, datetime]]]:
-    found: defaultdict[int, list[tuple[NoticeKey, datetime]]] = defaultdict(list)
-    for borrower_id, loan_id, anchor, stage, at in rows:
-        found[borrower_id].append(((loan_id, anchor, stage), at))
+def _contacts(rows: Sequence[Any]) -> dict[int, list[PastContact]]:
+    found: defaultdict[int, list[PastContact]] = defaultdict(list)
+    for borrower_id, loan_id, anchor, stage, channel, at in rows:
+        found[borrower_id].append(((loan_id, anchor, stage), at, channel))
     return found
 
 

@@ -41,7 +41,7 @@ async def looked_at(town: World) -> tuple[NoticeFacts, Facts]:
         (notice,) = await claim_due(conn, lane.portfolio.id, now, 10)
         facts = await read_facts(conn, lane.portfolio.id, [notice], now)
         ladder = await ladder_for(conn, lane.portfolio, notice.version)
-        return _case(notice, ladder, facts).facts, facts
+        return _case(notice, ladder, facts, lane, now).facts, facts
 
 
 async def test_all_that_the_gate_asks_is_there(town: World) -> None:

@@ -55,7 +55,12 @@ def test_the_shipped_pack_is_the_house_rules() -> None:
 
 def test_each_kind_of_rule_compiles() -> None:
     pack = compile_pack(
-        raw(hours(), cap(2, local_dates=7), cap(3, rolling="PT24H") | {"channels": ["sms"]}), "1"
+        raw(
+            hours(),
+            cap(2, local_dates=7),
+            cap(3, rolling="PT24H") | {"id": "MORE", "channels": ["sms"]},
+        ),
+        "1",
     )
     assert isinstance(pack, Pack)
     assert [type(rule) for rule in pack.rules] == [ContactWindow, DailyCap, RollingCap]
@@ -75,7 +80,13 @@ def test_each_kind_of_rule_compiles() -> None:
         (cap(0, local_dates=1), "no count"),
         (cap("one", local_dates=1), "no count"),
         (cap(1, weeks=1), "no period"),
-        (cap(1, rolling="P1D"), "no period"),
+        (cap(1, rolling="P1M"), "no period"),
+        (hours() | {"waivable_by": 7}, "is no string"),
+        (hours() | {"channels": ["sms", 5]}, "is no string"),
+        (
+            hours() | {"windows": {"all_days": [1320, 480]}},
+            "are no hours",
+        ),  # what YAML 1.1 makes of 22:00,
         ({"id": "X", "type": "frequency_cap", "count": 1}, "no period"),
     ],
 )

@@ -13,6 +13,7 @@ import schedules
 from agent.domain.calendar import BusinessCalendar, compile_calendar
 from agent.domain.conduct import DailyCap, Pack, compile_pack
 from agent.domain.ladder import Ladder, compile_ladder
+from agent.flows.portfolios import shipped_calendars
 
 Raw = dict[str, Any]
 FILES = [
@@ -46,7 +47,7 @@ def compiles(kind: str, raw: Raw) -> bool:
         case "ladder":
             return isinstance(compile_ladder(raw), Ladder)
         case "conduct":
-            return isinstance(compile_pack(raw, "1"), Pack)
+            return isinstance(compile_pack(raw, "1", shipped_calendars()), Pack)
         case _:
             return isinstance(compile_calendar(raw), BusinessCalendar)
 

@@ -85,12 +85,12 @@ cross join lateral (
 where l.portfolio_id = :portfolio and l.id = any(:ids::bigint[]);
 
 -- name: contacts_of
--- When these people were contacted: each notice once, at its first attempt that was not void.
-select borrower_id, loan_id, anchor, stage, min(begun_at) as at
+-- When these people were contacted: every attempt that was not void, in order.
+select borrower_id, loan_id, anchor, stage, channel, begun_at as at
 from attempt
 where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and begun_at > :since
   and state not in ('refused', 'absent')
-group by borrower_id, loan_id, anchor, stage;
+order by begun_at;
 
 -- name: holds_of
 -- Holds in force that cover these people or their loans.
@@ -105,10 +105,11 @@ insert into decision (portfolio_id, loan_id, anchor, stage, decided_at, verdict,
                       facts_hash, packs, zone, person_rev)
 select :portfolio, w.loan_id, w.anchor, w.stage, :now, w.verdict, w.until_at,
        case when w.rules = '' then '{}'::text[] else string_to_array(w.rules, ',') end,
-       w.facts_hash, :packs, w.zone, w.person_rev
+       w.facts_hash, w.packs, w.zone, w.person_rev
 from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :verdicts::text[],
-            :untils::timestamptz[], :rules::text[], :hashes::bytea[], :zones::text[], :revs::bigint[])
-     as w (loan_id, anchor, stage, verdict, until_at, rules, facts_hash, zone, person_rev);
+            :untils::timestamptz[], :rules::text[], :hashes::bytea[], :packs::text[],
+            :zones::text[], :revs::bigint[])
+     as w (loan_id, anchor, stage, verdict, until_at, rules, facts_hash, packs, zone, person_rev);
 
 -- name: begin_attempts
 -- Write down what is about to be sent, and that its notices are being sent; how many were begun. A number

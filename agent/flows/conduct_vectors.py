@@ -1,0 +1,275 @@
+"""Run rule test vectors: a situation, the answer that is expected, and the difference if there is one.
+
+A file may bring its own packs and calendars; names that it does not bring are the shipped ones. What
+a vector expects is compared key by key; the order of rules does not matter, everything else does.
+"""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import date, datetime, time
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from agent.domain.calendar import BusinessCalendar
+from agent.domain.conduct import (
+    PACK_MISSING,
+    Calendars,
+    Contact,
+    ContactFacts,
+    Pack,
+    Quiet,
+    StateRule,
+    compile_pack,
+    consult,
+)
+from agent.domain.conduct_base import minute_of
+from agent.domain.conduct_compile import WEEK
+from agent.domain.conduct_ledger import ledger_answer
+from agent.domain.conduct_state import Judgement, Ruling, judge
+from agent.domain.inbound import read_reply
+from agent.domain.retention import RETENTION_CONFLICT, Keeping, months_after
+from agent.domain.zonetime import seconds_of
+from agent.flows.portfolios import shipped_calendars
+from agent.flows.rules import every_pack
+from schedules import calendar_names
+
+Vector = Mapping[str, Any]
+Answer = dict[str, Any]
+_UTC = "%Y-%m-%dT%H:%M:%SZ"
+# Levels whose rules bind without a place being named: federal and house rules, contracts.
+_EVERYWHERE = frozenset({"federal", "contract", "policy", "house"})
+
+
+class BadVectors(Exception):
+    """A file that holds no vectors; the message says what is wrong with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The packs and calendars that vectors name."""
+
+    packs: Mapping[str, Pack]
+    calendars: Calendars
+
+    def states(self, name: str | None) -> tuple[StateRule, ...]:
+        """The rules that apply where a pack is named, or where none is: those of no one place."""
+        everywhere = [pack for pack in self.packs.values() if pack.level in _EVERYWHERE]
+        if name is None:
+            elsewhere = [pack for pack in self.packs.values() if pack.level not in _EVERYWHERE]
+            holds = (r for p in elsewhere for r in p.states if r.head.type == "hold")
+            return (*(rule for pack in everywhere for rule in pack.states), *holds)
+        named = [pack for pack in self.packs.values() if pack.id.lower() == name.lower()]
+        house = [pack for pack in everywhere if pack.level != "federal"]
+        return tuple(rule for pack in (*named, *house) for rule in pack.states)
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One vector: passed, or what was expected and what came."""
+
+    id: str
+    kind: str
+    title: str
+    passed: bool
+    expected: Mapping[str, Any] = field(default_factory=dict)
+    got: Mapping[str, Any] = field(default_factory=dict)
+
+
+def run_file(path: Path) -> list[Ran]:
+    """Every vector of a file, in order."""
+    try:
+        raw = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError) as wrong:
+        raise BadVectors(f"{path}: {wrong}") from None
+    vectors = raw.get("vectors") if isinstance(raw, dict) else None
+    if not isinstance(vectors, list) or not all(_is_vector(vector) for vector in vectors):
+        raise BadVectors(f'{path}: "vectors" must be a list of objects with id, kind, expect')
+    shelf = _shelf(raw)
+    return [run(vector, shelf) for vector in vectors]
+
+
+def _is_vector(vector: object) -> bool:
+    return isinstance(vector, dict) and all(key in vector for key in ("id", "kind", "expect"))
+
+
+def run(vector: Vector, shelf: Shelf) -> Ran:
+    """Ask the rules what a vector asks; a kind or situation that is not understood has not passed."""
+    ask = KINDS.get(vector["kind"])
+    try:
+        got = {"problem": f"unknown kind {vector['kind']}"} if ask is None else ask(vector, shelf)
+    except (ImportError, KeyError, TypeError, ValueError) as wrong:
+        got = {"problem": f"{type(wrong).__name__}: {wrong}"}
+    expected = vector["expect"]
+    passed = all(_same(key, value, got.get(key)) for key, value in expected.items())
+    return Ran(
+        vector["id"], vector["kind"], str(vector.get("title", "")), passed and "problem" not in got,
+        expected, got,
+    )  # fmt: skip
+
+
+def _same(key: str, wanted: Any, got: Any) -> bool:
+    if key in ("rules", "effect") and isinstance(got, list):
+        return sorted(wanted) == sorted(got)
+    return bool(wanted == got)
+
+
+def shipped_shelf() -> Shelf:
+    """All shipped packs and calendars, under the names that vectors use too."""
+    return _shelf({})
+
+
+def _shelf(raw: Mapping[str, Any]) -> Shelf:
+    calendars = {name: shipped_calendars()[name] for name in calendar_names()}
+    named = {**calendars, **_Dated(calendars)}
+    named.update({name: _calendar(name, one) for name, one in raw.get("calendars", {}).items()})
+    packs = {pack.id: pack for pack in every_pack()}
+    for item in raw.get("packs", ()):
+        found = compile_pack({"pack": item, "rules": item.get("rules", ())}, "given", named)
+        if not isinstance(found, Pack):
+            raise BadVectors("; ".join(f"{p.rule}: {p.what} ({p.fix})" for p in found))
+        packs[found.id.lower()] = found
+    return Shelf(packs, named)
+
+
+class _Dated(dict[str, BusinessCalendar]):
+    """Calendars under the names that vectors give them: `US-FEDERAL-2026`, `ID-2026-SAMPLE`."""
+
+    def __init__(self, calendars: Calendars) -> None:
+        for name, calendar in calendars.items():
+            for year in range(calendar.covers[0].year, calendar.covers[1].year + 1):
+                place, sample, _ = name.partition("-sample")
+                self[f"{place}-{year}{sample}".upper()] = calendar
+        super().__init__(self)
+
+
+def _calendar(name: str, raw: Mapping[str, Any]) -> BusinessCalendar:
+    first, last = (date.fromisoformat(day) for day in raw["covers"])
+    off = frozenset(map(date.fromisoformat, raw["off"]))
+    made_up = frozenset(map(date.fromisoformat, raw.get("weekend_workdays", ())))
+    return BusinessCalendar(name, frozenset({6, 7}), off, made_up, (first, last))
+
+
+# ---- contact
+
+
+def _contact(vector: Vector, shelf: Shelf) -> Answer:
+    given, action = vector.get("given", {}), vector["action"]
+    at = datetime.fromisoformat(action["at"])
+    missing = [name for name in vector["packs"] if name.lower() not in shelf.packs]
+    packs = tuple(shelf.packs[name.lower()] for name in vector["packs"] if name not in missing)
+    answer = consult(packs, _contact_facts(given, action), at)
+    rules = [*(PACK_MISSING for _ in missing[:1]), *answer.rules]
+    if not rules:
+        return {"decision": "allow", "rules": []}
+    if missing or answer.until is None:
+        return {"decision": "hold", "rules": rules}
+    return {"decision": "defer", "until": answer.until.strftime(_UTC), "rules": rules}
+
+
+def _contact_facts(given: Mapping[str, Any], action: Mapping[str, Any]) -> ContactFacts:
+    return ContactFacts(
+        zones=tuple(given.get("zones", ())),
+        history=(),
+        contacts=tuple(_past(contact) for contact in given.get("history", ())),
+        role=given.get("role"),
+        channel=action["channel"],
+        content_class=action.get("content_class", given.get("content_class", "collection")),
+        dpd=given.get("dpd"),
+        debt=action.get("debt"),
+        number=action.get("number"),
+        flags=frozenset(action.get("flags", ())),
+        consents=frozenset(given.get("consents", ())),
+        quiet=tuple(_quiet(one) for one in given.get("quiet_preferences", ())),
+    )
+
+
+def _past(raw: Mapping[str, Any]) -> Contact:
+    return Contact(
+        seconds_of(datetime.fromisoformat(raw["at"])),
+        raw["channel"],
+        raw.get("outcome", "unknown"),
+        raw.get("debt"),
+        raw.get("number"),
+        frozenset(raw.get("flags", ())),
+    )
+
+
+def _quiet(raw: Mapping[str, Any]) -> Quiet:
+    days = frozenset(WEEK.index(day) for day in raw.get("days", WEEK))
+    begins, ends = (time.fromisoformat(raw[key]) for key in ("from", "to"))
+    return Quiet(days, minute_of(begins), minute_of(ends))
+
+
+# ---- what the state of things decides
+
+
+def _state(vector: Vector, shelf: Shelf) -> Answer:
+    given = vector.get("given", {})
+    return _told(judge(shelf.states(given.get("pack")), given, shelf.calendars))
+
+
+def _told(judgement: Judgement) -> Answer:
+    detail = {key: _text(value) for key, value in judgement.detail.items()}
+    return {"decision": judgement.ruling.word, "rules": list(judgement.rules), **detail}
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, datetime):
+        return value.strftime(_UTC)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def _ledger(vector: Vector, _: Shelf) -> Answer:
+    return ledger_answer(vector["given"], str(vector.get("title", "")))
+
+
+def _retention(vector: Vector, shelf: Shelf) -> Answer:
+    given = vector["given"]
+    if "purged" in given:
+        # an opt-out outlives the data that caused it, as a keyed hash
+        return {"suppression_kept": True}
+    if "min_until" in given or "max_until" in given:
+        keeping = Keeping(_day(given.get("min_until")), _day(given.get("max_until")))
+        if keeping.conflict:
+            return {"decision": Ruling.HOLD.word, "rules": [RETENTION_CONFLICT]}
+        return {"decision": "allow", "rules": [], "keep_through": _text(keeping.keep_through)}
+    rules = [r for r in _retention_rules(shelf, given.get("pack")) if r.params["anchor"] in given]
+    kept = [
+        months_after(date.fromisoformat(given[r.params["anchor"]]), r.params["months"])
+        for r in rules
+    ]
+    return {"keep_through": _text(max(kept)), "rules": [rule.id for rule in rules]}
+
+
+def _retention_rules(shelf: Shelf, pack: str | None) -> Iterable[StateRule]:
+    chosen = shelf.packs.values() if pack is None else [shelf.packs[pack.lower()]]
+    return [rule for one in chosen for rule in one.states if rule.head.type == "retention"]
+
+
+def _day(value: Any) -> date | None:
+    return None if value is None else date.fromisoformat(value)
+
+
+def _inbound(vector: Vector, _: Shelf) -> Answer:
+    given = vector["given"]
+    reading = read_reply(given["text"], given.get("locale", "en"))
+    return {"intent": reading.intent, "effect": list(reading.effects)}
+
+
+def _sms_length(vector: Vector, _: Shelf) -> Answer:
+    found = import_module("agent.domain.segments").segments(vector["given"]["text"])
+    return {"encoding": found.encoding, "units": found.units, "segments": found.count}
+
+
+KINDS: Mapping[str, Callable[[Vector, Shelf], Answer]] = {
+    "contact": _contact,
+    "contact_state": _state,
+    "bureau": _state,
+    "content": _state,
+    "ledger": _ledger,
+    "retention": _retention,
+    "inbound": _inbound,
+    "sms_length": _sms_length,
+}
