@@ -128,8 +128,8 @@ def _spread() -> tuple[tuple[int, ...], tuple[Kind, ...]]:
     runs: list[tuple[int, int, Kind]] = []
     for kind, ranges in _RANGES.items():
         for piece in ranges.split():
-            first, _, last = piece.partition("-")
-            runs.append((int(first, 16), int(last or first, 16), kind))
+            low, _, high = piece.partition("-")
+            runs.append((int(low, 16), int(high or low, 16), kind))
     starts: list[int] = [0]
     kinds: list[Kind] = [Kind.OTHER]
     for first, last, kind in sorted(runs):

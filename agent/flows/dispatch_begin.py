@@ -16,8 +16,9 @@ from agent.clock import new_token
 from agent.domain.calendar import local_date
 from agent.domain.conduct import ContactFacts
 from agent.domain.delivery import DISPATCH_WINDOW, NoticeState
+from agent.domain.frame import MessageClass, Setting, country_of
 from agent.domain.gate import GUARD, Decision, Hold, NoticeFacts, Point, Verdict, decide
-from agent.domain.ladder import Action, Ladder, Problem, Stage, superseded_at
+from agent.domain.ladder import Action, Grade, Ladder, Problem, Stage, superseded_at
 from agent.domain.message import Composed, Wording, compose
 from agent.domain.standing import Status
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
@@ -263,31 +264,45 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
     wording = Wording(
         lane.portfolio.lender, case.loan.ref, amount, case.loan.currency, case.notice.anchor, today
     )
-    composed = compose(
-        lane.texts, case.stage.message, row.point.channel, case.person.locale, wording
-    )
-    if isinstance(composed, Problem):
-        batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
-        return
-    token = new_token(batch.now)
     try:
-        outgoing = _outgoing(case, row, composed, token, lane, batch)
+        address = _address(case, row, lane)
     except Unreadable:
         # one damaged row must not stop the others
         batch.moves.append(_move(case, NoticeState.FAILED, reason="unreadable-address"))
         return
+    setting = _setting(case.stage, row.point.channel, address, lane)
+    composed = compose(
+        lane.texts, case.stage.message, row.point.channel, case.person.locale, wording, setting
+    )
+    if isinstance(composed, Problem):
+        batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
+        return
+    outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
     batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane))
     facts.contacts.setdefault(case.person.id, []).append((case.notice.key, batch.now))
 
 
-def _outgoing(
-    case: _Case, row: PointRow, composed: Composed, token: str, lane: Lane, batch: _Batch
-) -> Outgoing:
-    assert case.stage is not None
+def _address(case: _Case, row: PointRow, lane: Lane) -> str:
     assert case.person.data_key is not None
     key = lane.keyring.person_key(case.person.data_key)
-    address = unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
+    return unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
+
+
+def _setting(stage: Stage, channel: str, address: str, lane: Lane) -> Setting:
+    """What is put around the text follows the country of the number and what the message is."""
+    reminder = stage.grade is Grade.REMINDER
+    return Setting(
+        country_of(address, lane.texts.countries.values()) if channel == "sms" else None,
+        message_class=MessageClass.REMINDER if reminder else MessageClass.COLLECTION,
+    )
+
+
+def _outgoing(
+    case: _Case, row: PointRow, composed: Composed, address: str, lane: Lane, batch: _Batch
+) -> Outgoing:
+    assert case.stage is not None
+    token = new_token(batch.now)
     status_url = f"{lane.status_url}/{token}" if lane.status_url else None
     message = Message(
         token, row.point.channel, row.provider, address, composed.title, composed.body,

@@ -2,13 +2,15 @@
 
 import hashlib
 import tomllib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import cache
 
 from agent.domain.conduct import Pack, compile_pack
+from agent.domain.frame import Country, Frame, compile_countries, compile_frame
 from agent.domain.message import Texts, compile_texts
-from schedules import conduct_names, conduct_text
-from templates import all_texts
+from schedules import conduct_names, conduct_text, content_text
+from templates import all_texts, frame_text, locales
 
 
 class BadRules(Exception):
@@ -34,9 +36,22 @@ def packs(names: Iterable[str]) -> tuple[Pack, ...]:
 
 
 @cache
+def frames() -> Mapping[str, Frame]:
+    """What stands around the texts, by locale."""
+    raw = {locale: frame_text(locale) for locale in locales()}
+    return {at: compile_frame(tomllib.loads(text)) for at, text in raw.items() if text is not None}
+
+
+@cache
+def countries() -> Mapping[str, Country]:
+    """What countries want of a message."""
+    return compile_countries(tomllib.loads(content_text("countries")))
+
+
+@cache
 def texts() -> Texts:
-    """Every shipped text, parsed."""
+    """Every shipped text, parsed, with the frames and countries that complete it."""
     found = compile_texts(all_texts())
     if isinstance(found, Texts):
-        return found
+        return replace(found, frames=frames(), countries=countries())
     raise BadRules("; ".join(f"{p.where}: {p.what} ({p.fix})" for p in found))
