@@ -7,9 +7,10 @@ from dataclasses import replace
 from functools import cache
 
 from agent.domain.conduct import Pack, compile_pack
+from agent.domain.content import WordList, compile_words
 from agent.domain.frame import Country, Frame, compile_countries, compile_frame
 from agent.domain.message import Texts, compile_texts
-from schedules import conduct_names, conduct_text, content_text
+from schedules import conduct_names, conduct_text, content_names, content_text
 from templates import all_texts, frame_text, locales
 
 
@@ -46,6 +47,23 @@ def frames() -> Mapping[str, Frame]:
 def countries() -> Mapping[str, Country]:
     """What countries want of a message."""
     return compile_countries(tomllib.loads(content_text("countries")))
+
+
+@cache
+def word_lists() -> Mapping[str, tuple[WordList, ...]]:
+    """The words that texts are read for, by locale."""
+    files = {locale: f"words-{locale.lower()}" for locale in locales()}
+    return {
+        locale: compile_words(locale, tomllib.loads(content_text(name)))
+        for locale, name in files.items()
+        if name in content_names()
+    }
+
+
+@cache
+def shorteners() -> frozenset[str]:
+    """Hosts that hide where a link leads."""
+    return frozenset(tomllib.loads(content_text("links"))["shorteners"])
 
 
 @cache
