@@ -133,7 +133,11 @@ def lint_text(
 
 
 def _words(template: Template) -> str:
-    return _MARK.join(template.literals)
+    """The author's own words, each where it stands in the file."""
+    parts = [template.literals[0]]
+    for name, literal in zip(template.names, template.literals[1:], strict=True):
+        parts += (_MARK * len(f"{{{name}}}"), literal)
+    return "".join(parts)
 
 
 def _wording(locale: str, message: str, written: str, rules: Rules) -> Iterator[Finding]:
@@ -242,12 +246,10 @@ def _country(
     for at, character in enumerate(written, 1):
         if character in country.forbidden:
             yield finding(f"{character} is refused by gateways", "leave it out", at)
-        elif (
-            country.script is not None
-            and locale.startswith("zh")
-            and not _in(country.script, character)
-        ):
-            yield finding(f"{character} is not in {country.script}", "use the other script", at)
+    strange = _strange(written, country.script) if locale.startswith("zh") else []
+    if strange:
+        what = f"{''.join(dict.fromkeys(strange))[:20]} not in {country.script}"
+        yield finding(what, "use the other script", written.index(strange[0]) + 1)
     if not country.links:
         yield from (
             finding(f"{k.written}: no links", "leave it out", k.position) for k in links(written)
@@ -260,12 +262,11 @@ def _country(
     yield from (finding(what, fix) for what, fix in _phones(written, country))
 
 
-def _in(script: str, character: str) -> bool:
-    try:
-        character.encode(script)
-    except UnicodeEncodeError:
-        return character == _MARK
-    return True
+def _strange(written: str, script: str | None) -> list[str]:
+    """The characters that a legacy character set lacks: traditional ones are not in GB 2312."""
+    if script is None:
+        return []
+    return [c for c in written if c != _MARK and not c.encode(script, "ignore")]
 
 
 def _phones(written: str, country: Country) -> Iterator[tuple[str, str]]:

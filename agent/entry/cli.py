@@ -27,6 +27,7 @@ COMMANDS = (
     "why",
     "pause",
     "outcomes",
+    "template",
     "bench",
 )
 
