@@ -39,6 +39,16 @@ def calendar_names() -> tuple[str, ...]:
     return _names("calendars")
 
 
+def content_text(name: str) -> str:
+    """A list of the content rules as TOML: `rules`, `countries`, `words-en`; KeyError if none."""
+    return _text("content", name)
+
+
+def content_names() -> tuple[str, ...]:
+    """The lists that content rules are made of."""
+    return _names("content")
+
+
 @cache
 def schema(name: str) -> dict[str, Any]:
     """The JSON Schema of a kind of file: `ladder`, `conduct` or `calendar`."""

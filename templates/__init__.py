@@ -33,6 +33,15 @@ def text(locale: str, name: str) -> str | None:
     return (files(__name__) / locale / f"{name}.txt").read_text("utf-8")
 
 
+@cache
+def frame_text(locale: str) -> str | None:
+    """What stands around the texts of a locale, as TOML; None if it has none."""
+    if locale not in locales():
+        return None
+    file = files(__name__) / locale / "frame.toml"
+    return file.read_text("utf-8") if file.is_file() else None
+
+
 def all_texts() -> dict[tuple[str, str], str]:
     """Every text by (locale, name)."""
     return {

@@ -1,7 +1,9 @@
 """What borrowers read: texts with placeholders, filled with amounts and dates in their language.
 
-A text knows `{name}` for the names in `NAMES` and nothing else: no expression, no condition, no
-nesting. So whatever can go wrong with one is found when it is read, not when it is sent.
+A text knows `{name}` and `{name:format}` for the names in `NAMES` and the formats in `FORMATS`, and
+nothing else: no expression, no condition, no nesting. So whatever can go wrong with one is found
+when it is read, not when it is sent. Who writes and how to stop it is not part of a text: see
+`agent.domain.frame`.
 
 A push shows on a lock screen. Its text, `<message>.push` or else `neutral.push`, may say who writes
 and nothing of the debt; its first line is the title.
@@ -9,9 +11,9 @@ and nothing of the debt; its first line is the title.
 
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from copy import copy
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
@@ -20,16 +22,24 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from babel.numbers import NumberPattern
 
+from agent.domain.frame import PLAIN, Country, Frame, Setting, framed
 from agent.domain.ladder import Action, Ladder, Problem
 from agent.domain.money import minor_units
+from agent.domain.segments import forcing
 
 NAMES = ("lender", "loan", "amount", "due_date", "days_late", "days_left")
+# `code` is NGN 6,500.00; `unit` is 6,500.00元 where the language has a word for the currency;
+# `whole` leaves out decimals that are all zero. Every one of them is exact.
+AMOUNT_FORMATS = ("code", "unit", "whole")
+DATE_FORMATS = ("medium", "long", "weekday", "iso")
+FORMATS = {"amount": AMOUNT_FORMATS, "due_date": DATE_FORMATS}
 PUSH_NAMES = ("lender",)
 PUSH_SUFFIX = ".push"
 NEUTRAL = "neutral"
 LAST_RESORT = "en"
+NOWHERE = Setting()
 TEXT_MAX = 1000
-_PLACEHOLDER = re.compile(r"\{([a-z_]+)\}")
+_PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z]+)?)\}")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 # What Babel writes and a phone's basic alphabet lacks, or what no reader can see.
 _PLAIN = str.maketrans(
@@ -47,10 +57,15 @@ class Template:
 
 @dataclass(frozen=True, slots=True)
 class Texts:
-    """Every text, parsed. Keys are (locale, message); a push is its title and its body."""
+    """Every text, parsed, with what goes around it. Keys are (locale, message) and locale.
+
+    A push is its title and its body.
+    """
 
     sms: Mapping[tuple[str, str], Template]
     push: Mapping[tuple[str, str], tuple[Template, Template]]
+    frames: Mapping[str, Frame] = field(default_factory=dict)
+    countries: Mapping[str, Country] = field(default_factory=dict)
 
     def locales(self) -> tuple[str, ...]:
         return tuple(sorted({locale for locale, _ in self.sms}))
@@ -85,14 +100,25 @@ def parse(text: str) -> Template | Problem:
         return Problem("text", f"{len(text)} characters", f"write 1 to {TEXT_MAX}")
     pieces = _PLACEHOLDER.split(text)
     literals, names = tuple(pieces[::2]), tuple(pieces[1::2])
-    unknown = [name for name in names if name not in NAMES]
-    if unknown:
-        return Problem("text", f"unknown {{{unknown[0]}}}", f"use one of: {', '.join(NAMES)}")
+    unknown = next((found for name in names if (found := _unknown(name)) is not None), None)
+    if unknown is not None:
+        return unknown
     if any("{" in literal or "}" in literal for literal in literals):
         return Problem("text", "a brace that is no placeholder", "write {amount} or no brace")
     if any(unicodedata.category(c) == "Cc" and c != "\n" for c in text):
         return Problem("text", "a control character", "remove it; only line breaks may stay")
     return Template(literals, names)
+
+
+def _unknown(placeholder: str) -> Problem | None:
+    name, colon, wanted = placeholder.partition(":")
+    if name not in NAMES:
+        return Problem("text", f"unknown {{{placeholder}}}", f"use one of: {', '.join(NAMES)}")
+    formats = FORMATS.get(name, ())
+    if not colon or wanted in formats:
+        return None
+    fix = f"use one of: {', '.join(formats)}" if formats else f"write {{{name}}}"
+    return Problem("text", f"unknown format {{{placeholder}}}", fix)
 
 
 def render(template: Template, values: Mapping[str, str]) -> str:
@@ -159,9 +185,14 @@ def misfits(ladder: Ladder, texts: Texts) -> Iterator[Problem]:
 
 
 def compose(
-    texts: Texts, message: str, channel: str, locale: str, wording: Wording
+    texts: Texts,
+    message: str,
+    channel: str,
+    locale: str,
+    wording: Wording,
+    setting: Setting = NOWHERE,
 ) -> Composed | Problem:
-    """One message in the first locale of the borrower's chain that has a text for it."""
+    """One message in the first locale of the borrower's chain that has a text for it, framed."""
     for candidate in chain(locale):
         if channel == "push":
             pair = texts.push.get((candidate, message)) or texts.push.get((candidate, NEUTRAL))
@@ -169,22 +200,40 @@ def compose(
                 values = worded(wording, locale, candidate)
                 return Composed(render(pair[0], values), render(pair[1], values), candidate)
         elif (template := texts.sms.get((candidate, message))) is not None:
-            return Composed(None, render(template, worded(wording, locale, candidate)), candidate)
+            body = render(template, worded(wording, locale, candidate, template.names))
+            frame, country = (
+                texts.frames.get(candidate, PLAIN),
+                texts.countries.get(setting.country or ""),
+            )
+            return Composed(None, framed(body, wording.lender, frame, country, setting), candidate)
     return Problem(
         f"{message} ({channel})", "no text in any locale", f"write {LAST_RESORT} at least"
     )
 
 
+# Who reads traditional characters, and whose texts stand in for theirs.
+_TRADITIONAL = ("TW", "HK", "MO")
+
+
 @lru_cache(maxsize=1024)
 def chain(locale: str) -> tuple[str, ...]:
-    """Locales to look for, nearest first: `en-NG`, `en`; `zh-TW`, `zh-CN`, `en`; `sw`, `en`."""
+    """Locales to look for, nearest first: `en-NG`, `en`; `zh-HK`, `zh-TW`, `zh-CN`, `en`; `sw`, `en`."""
     if not _LOCALE.fullmatch(locale):
         return (LAST_RESORT,)
     language, rest = _language(locale), re.split("[-_]", locale)[1:]
     regions = [part.upper() for part in rest if len(part) == 2]
     found = [f"{language}-{region}" for region in regions]
-    found += ["zh-CN"] if language == "zh" else [language]
+    found += _chinese(regions, rest) if language == "zh" else [language]
     return tuple(dict.fromkeys((*found, LAST_RESORT)))
+
+
+def _chinese(regions: Sequence[str], subtags: Sequence[str]) -> list[str]:
+    """The script decides before the region: zh-Hans-HK reads simplified characters."""
+    scripts = {part.title() for part in subtags}
+    traditional = "Hant" in scripts or (
+        "Hans" not in scripts and any(region in _TRADITIONAL for region in regions)
+    )
+    return ["zh-TW", "zh-CN"] if traditional else ["zh-CN", "zh-TW"]
 
 
 @lru_cache(maxsize=1024)
@@ -192,12 +241,17 @@ def _language(locale: str) -> str:
     return re.split("[-_]", locale)[0].lower()
 
 
-def worded(wording: Wording, locale: str, text_locale: str) -> Mapping[str, str]:
-    """A value for every placeholder, in the language of the text and the habits of the reader."""
+def worded(
+    wording: Wording, locale: str, text_locale: str, names: Sequence[str] = ()
+) -> Mapping[str, str]:
+    """A value for every placeholder, in the language of the text and the habits of the reader.
+
+    `names` may ask for more: `amount:unit`, `due_date:weekday`.
+    """
     same_language = _language(locale) == _language(text_locale)
     reader = locale if same_language else text_locale
     late = (wording.today - wording.due_on).days
-    return {
+    values = {
         "lender": wording.lender,
         "loan": wording.loan,
         "amount": amount_text(wording.amount_minor, wording.currency, reader),
@@ -205,20 +259,45 @@ def worded(wording: Wording, locale: str, text_locale: str) -> Mapping[str, str]
         "days_late": str(max(0, late)),
         "days_left": str(max(0, -late)),
     }
+    for asked in names:
+        name, _, form = asked.partition(":")
+        if form and name == "amount":
+            values[asked] = amount_text(wording.amount_minor, wording.currency, reader, form)
+        elif form:
+            values[asked] = date_text(wording.due_on, reader, form)
+    return values
+
+
+# What readers call a currency where a sign would cost UCS-2 or be refused by a gateway.
+_UNITS = {
+    ("zh", "CNY"): "{}元",
+    ("zh", "TWD"): "{}元",
+    ("zh", "HKD"): "{}港元",
+    ("id", "IDR"): "Rp{}",
+    ("en", "USD"): "${}",
+}
 
 
 @lru_cache(maxsize=16384)
-def amount_text(minor: int, currency: str, locale: str) -> str:
+def amount_text(minor: int, currency: str, locale: str, form: str = "code") -> str:
     """An amount for a reader, `NGN 6,500.00`: the code, grouped digits, plain characters only."""
     digits = minor_units(currency)
     exponent = 2 if digits is None else digits
+    if form == "whole" and minor % 10**exponent == 0:
+        minor, exponent = minor // 10**exponent, 0
+    unit = _UNITS.get((_language(locale), currency)) if form == "unit" else None
+    amount = _grouped(minor, locale, exponent)
+    return unit.format(amount) if unit else f"{currency} {amount}"
+
+
+def _grouped(minor: int, locale: str, exponent: int) -> str:
     habit = _thousands(locale)
     if habit is None or minor < 0:
-        return f"{currency} {_spelled(minor, locale, exponent)}".translate(_PLAIN)
+        return _spelled(minor, locale, exponent).translate(_PLAIN)
     group, point = habit
     whole, rest = divmod(minor, 10**exponent)
     fraction = f"{point}{rest:0{exponent}d}" if exponent else ""
-    return f"{currency} {whole:,}".replace(",", group) + fraction
+    return f"{whole:,}".replace(",", group) + fraction
 
 
 def _spelled(minor: int, locale: str, exponent: int) -> str:
@@ -250,13 +329,29 @@ def _pattern(locale: str, exponent: int) -> NumberPattern:
 
 
 @lru_cache(maxsize=4096)
-def date_text(day: date, locale: str) -> str:
+def date_text(day: date, locale: str, form: str = "medium") -> str:
     """A date for a reader, its month in words wherever digits alone could be read two ways."""
+    if form == "iso":
+        return day.isoformat()
     place = _locale(locale)
-    text = format_date(day, "medium", locale=place)
+    text = format_date(day, "long" if form == "long" else "medium", locale=place)
     if not any(c.isalpha() for c in text):
         text = format_date(day, "long", locale=place)
-    return text.translate(_PLAIN)
+    if form == "weekday":
+        text = _with_weekday(text, format_date(day, "EEE", locale=place), place.language)
+    return _cheap(text.translate(_PLAIN))
+
+
+def _cheap(text: str) -> str:
+    """`sab` for `sáb`: without its accents, where that is all that costs the costlier encoding."""
+    plain = {each.character: each.replacement for each in forcing(text)}
+    if None in plain.values():
+        return text
+    return "".join(plain.get(character) or character for character in text)
+
+
+def _with_weekday(text: str, weekday: str, language: str) -> str:
+    return f"{text}({weekday})" if language == "zh" else f"{weekday.rstrip('.')} {text}"
 
 
 @lru_cache(maxsize=1024)

@@ -28,6 +28,7 @@ COMMANDS = (
     "conduct",
     "pause",
     "outcomes",
+    "template",
     "bench",
 )
 

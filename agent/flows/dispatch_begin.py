@@ -16,6 +16,7 @@ from agent.clock import new_token
 from agent.domain.calendar import local_date
 from agent.domain.conduct import Contact, ContactFacts
 from agent.domain.delivery import DISPATCH_WINDOW, NoticeState
+from agent.domain.frame import MessageClass, Setting, country_of
 from agent.domain.gate import (
     GUARD,
     Decision,
@@ -26,7 +27,7 @@ from agent.domain.gate import (
     decide,
     good_for,
 )
-from agent.domain.ladder import Action, Ladder, Problem, Stage, superseded_at
+from agent.domain.ladder import Action, Grade, Ladder, Problem, Stage, superseded_at
 from agent.domain.message import Composed, Wording, compose
 from agent.domain.standing import Status
 from agent.flows.carriers import Traffic, read_traffic
@@ -301,8 +302,15 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
     wording = Wording(
         lane.portfolio.lender, case.loan.ref, amount, case.loan.currency, case.notice.anchor, today
     )
+    try:
+        address = _address(case, row, lane)
+    except Unreadable:
+        # one damaged row must not stop the others
+        batch.moves.append(_move(case, NoticeState.FAILED, reason="unreadable-address"))
+        return
+    setting = _setting(case.stage, row.point.channel, address, lane)
     composed = compose(
-        lane.texts, case.stage.message, row.point.channel, case.person.locale, wording
+        lane.texts, case.stage.message, row.point.channel, case.person.locale, wording, setting
     )
     if isinstance(composed, Problem):
         batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
@@ -310,13 +318,7 @@ def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: 
     if (problem := _text_refused(row, composed, lane, batch)) is not None:
         batch.moves.append(_move(case, NoticeState.FAILED, reason=problem))
         return
-    token = new_token(batch.now)
-    try:
-        outgoing = _outgoing(case, row, composed, token, lane, batch)
-    except Unreadable:
-        # one damaged row must not stop the others
-        batch.moves.append(_move(case, NoticeState.FAILED, reason="unreadable-address"))
-        return
+    outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
     batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane))
     facts.contacts.setdefault(case.person.id, []).append(
@@ -332,13 +334,26 @@ def _text_refused(row: PointRow, composed: Composed, lane: Lane, batch: _Batch) 
     return None if refused is None else f"text-{refused}"
 
 
-def _outgoing(
-    case: _Case, row: PointRow, composed: Composed, token: str, lane: Lane, batch: _Batch
-) -> Outgoing:
-    assert case.stage is not None
+def _address(case: _Case, row: PointRow, lane: Lane) -> str:
     assert case.person.data_key is not None
     key = lane.keyring.person_key(case.person.data_key)
-    address = unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
+    return unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
+
+
+def _setting(stage: Stage, channel: str, address: str, lane: Lane) -> Setting:
+    """What is put around the text follows the country of the number and what the message is."""
+    reminder = stage.grade is Grade.REMINDER
+    return Setting(
+        country_of(address, lane.texts.countries.values()) if channel == "sms" else None,
+        message_class=MessageClass.REMINDER if reminder else MessageClass.COLLECTION,
+    )
+
+
+def _outgoing(
+    case: _Case, row: PointRow, composed: Composed, address: str, lane: Lane, batch: _Batch
+) -> Outgoing:
+    assert case.stage is not None
+    token = new_token(batch.now)
     status_url = f"{lane.status_url}/{token}" if lane.status_url else None
     message = Message(
         token, row.point.channel, row.provider, address, composed.title, composed.body,

@@ -3,17 +3,19 @@
 import hashlib
 import re
 import tomllib
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 
 from agent.domain.calendar import ZONE_DATA
 from agent.domain.conduct import Calendars, Pack, PackProblem, compile_pack
 from agent.domain.conduct_compile import head_problems
+from agent.domain.content import WordList, compile_words
+from agent.domain.frame import Country, Frame, compile_countries, compile_frame
 from agent.domain.message import Texts, compile_texts
 from agent.flows.portfolios import shipped_calendars
-from schedules import conduct_names, conduct_text
-from templates import all_texts
+from schedules import conduct_names, conduct_text, content_names, content_text
+from templates import all_texts, frame_text, locales
 
 # Named by a portfolio instead of packs: where each person may live selects them.
 BY_PLACE = "by-place"
@@ -118,9 +120,39 @@ def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None
 
 
 @cache
+def frames() -> Mapping[str, Frame]:
+    """What stands around the texts, by locale."""
+    raw = {locale: frame_text(locale) for locale in locales()}
+    return {at: compile_frame(tomllib.loads(text)) for at, text in raw.items() if text is not None}
+
+
+@cache
+def countries() -> Mapping[str, Country]:
+    """What countries want of a message."""
+    return compile_countries(tomllib.loads(content_text("countries")))
+
+
+@cache
+def word_lists() -> Mapping[str, tuple[WordList, ...]]:
+    """The words that texts are read for, by locale."""
+    files = {locale: f"words-{locale.lower()}" for locale in locales()}
+    return {
+        locale: compile_words(locale, tomllib.loads(content_text(name)))
+        for locale, name in files.items()
+        if name in content_names()
+    }
+
+
+@cache
+def shorteners() -> frozenset[str]:
+    """Hosts that hide where a link leads."""
+    return frozenset(tomllib.loads(content_text("links"))["shorteners"])
+
+
+@cache
 def texts() -> Texts:
-    """Every shipped text, parsed."""
+    """Every shipped text, parsed, with the frames and countries that complete it."""
     found = compile_texts(all_texts())
     if isinstance(found, Texts):
-        return found
+        return replace(found, frames=frames(), countries=countries())
     raise BadRules("; ".join(f"{p.where}: {p.what} ({p.fix})" for p in found))

@@ -2,17 +2,28 @@
 
 import tomllib
 from dataclasses import replace
-from datetime import date
+from datetime import date, timedelta
 
 import pytest
+from babel.localedata import locale_identifiers
 from hypothesis import given
 from hypothesis import strategies as st
 
 import schedules
 import templates
 from agent.domain import message
+from agent.domain.frame import (
+    MessageClass,
+    Role,
+    Setting,
+    compile_countries,
+    compile_frame,
+    country_of,
+)
 from agent.domain.ladder import Action, Ladder, Problem, Stage, compile_ladder
 from agent.domain.message import (
+    AMOUNT_FORMATS,
+    DATE_FORMATS,
     NAMES,
     Composed,
     Template,
@@ -30,11 +41,8 @@ from agent.domain.message import (
     worded,
 )
 from agent.domain.money import minor_units
-
-GSM_7 = set(
-    "@£$¥èéùìòÇ\nØø\rÅåΔ_ΦΓΛΩΠΨΣΘΞÆæßÉ !\"#¤%&'()*+,-./0123456789:;<=>?¡ABCDEFGHIJKLMNOPQRSTUVWXYZ"
-    "ÄÖÑÜ§¿abcdefghijklmnopqrstuvwxyzäöñüà"
-)
+from agent.domain.segments import Encoding, segments
+from agent.flows import rules
 
 
 def shipped_ladder() -> Ladder:
@@ -50,7 +58,7 @@ def texts_of(raw: dict[tuple[str, str], str]) -> Texts:
 
 
 LADDER = shipped_ladder()
-TEXTS = texts_of(templates.all_texts())
+TEXTS = rules.texts()
 MESSAGES = [stage for stage in LADDER.stages if stage.action is Action.MESSAGE]
 NAIRA = Wording("Quick Cash", "L-1", 650000, "NGN", date(2026, 3, 12), date(2026, 3, 20))
 
@@ -90,6 +98,11 @@ def test_text_is_filled() -> None:
         "{0}",
         "{name}",
         "{LENDER}",
+        "{amount:}",
+        "{amount:big}",
+        "{due_date:unit}",
+        "{lender:code}",
+        "{amount:unit:unit}",
         "a\x00b",
         "a\tb",
         "x" * 1001,
@@ -123,7 +136,7 @@ def test_every_wrong_text_is_named() -> None:
 
 def test_shipped_texts_fit_the_shipped_ladder() -> None:
     assert list(misfits(LADDER, TEXTS)) == []
-    assert TEXTS.locales() == ("en", "zh-CN")
+    assert TEXTS.locales() == LANGUAGES
 
 
 def test_misfits_are_named() -> None:
@@ -134,22 +147,36 @@ def test_misfits_are_named() -> None:
     assert found == ["en/neutral.push", "en/late", "en/lost"]
 
 
+LANGUAGES = ("en", "es", "id", "zh-CN", "zh-TW")
+# longest plausible values: a long name, a large sum, the longest dates of the language
+READERS = {"en": "en-NG", "es": "es-CO", "id": "id-ID", "zh-CN": "zh-CN", "zh-TW": "zh-TW"}
+OPT_OUTS = {
+    "en": "Reply STOP to opt out.",
+    "es": "Responda STOP para darse de baja.",
+    "id": "Balas STOP untuk berhenti.",
+    "zh-CN": "回T退订",
+    "zh-TW": "回T退訂",
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
 @pytest.mark.parametrize("stage", MESSAGES, ids=lambda stage: stage.id)
-def test_shipped_message_is_short_signed_and_offers_a_way_out(stage: Stage) -> None:
+def test_shipped_message_is_short_signed_and_offers_a_way_out(stage: Stage, language: str) -> None:
     assert stage.message is not None
-    long = replace(NAIRA, lender="Superlender Ltd", amount_minor=123456789, loan="L" * 20)
-    english = composed(stage.message, "sms", "en-NG", long).body
-    assert set(english) <= GSM_7
-    assert len(english) <= 306, "more than two parts"
-    assert english.startswith("Superlender Ltd: ")
-    assert english.endswith("Reply STOP to opt out.")
-    assert "NGN 1,234,567.89" in english
-    assert "12 Mar 2026" in english or "days past due" in english
-    chinese = composed(stage.message, "sms", "zh-CN", long).body
-    assert len(chinese.encode("utf-16-be")) // 2 <= 134, "more than two parts"
-    assert chinese.startswith("【Superlender Ltd】")
-    assert chinese.endswith("回T退订")
-    assert "NGN 1,234,567.89" in chinese
+    due = date(2026, 9, 28)
+    today = due + timedelta(days=stage.offset_days)
+    long = Wording("Superlender Ltd", "L" * 20, 123456789, "NGN", due, today)
+    found = composed(stage.message, "sms", READERS[language], long)
+    assert found.locale == language
+    measured = segments(found.body)
+    assert measured.count <= 2, found.body
+    chinese = language.startswith("zh")
+    assert (measured.encoding is Encoding.UCS_2) == chinese, measured.forced
+    assert found.body.startswith("【Superlender Ltd】" if chinese else "Superlender Ltd: ")
+    assert found.body.endswith(OPT_OUTS[language])
+    assert amount_text(123456789, "NGN", READERS[language]) in found.body
+    shown = date_text(due, READERS[language])
+    assert shown in found.body or (stage.offset_days > 0 and str(stage.offset_days) in found.body)
 
 
 @pytest.mark.parametrize("stage", MESSAGES, ids=lambda stage: stage.id)
@@ -157,21 +184,116 @@ def test_push_says_nothing_of_the_debt(stage: Stage) -> None:
     assert stage.message is not None
     push = composed(stage.message, "push", "en-NG")
     assert push == Composed("Quick Cash", "You have a new message. Open the app to read it.", "en")
-    assert composed(stage.message, "push", "zh-TW").body == "您有一条新消息，请打开应用查看。"
+    assert composed(stage.message, "push", "zh-TW").body == "您有一則新訊息，請開啟應用程式查看。"
+
+
+def test_every_language_has_every_text() -> None:
+    assert templates.locales() == LANGUAGES
+    for language in LANGUAGES:
+        assert templates.names(language) == templates.names("en")
+        assert templates.frame_text(language) is not None
+
+
+def test_traditional_and_simplified_texts_use_their_own_characters() -> None:
+    for (locale, name), text in templates.all_texts().items():
+        if locale.startswith("zh"):
+            text.encode("gb2312" if locale == "zh-CN" else "big5"), (locale, name)
+
+
+def test_no_text_signs_or_offers_the_way_out_itself() -> None:
+    for (_, name), text in templates.all_texts().items():
+        if not name.endswith(".push"):
+            assert not text.startswith(("{lender}", "【"))
+            assert "STOP" not in text
+            assert "退" not in text
 
 
 def test_no_text_threatens_or_shames() -> None:
-    english = ("legal action", "lawsuit", "court", "police", "arrest", "employer", "defaulter")
-    chinese = ("起诉", "法院", "上门", "家人", "单位", "黑名单", "后果")
+    western = ("legal action", "lawsuit", "court", "police", "arrest", "employer", "defaulter")
+    spanish = ("demanda", "juicio", "embargo", "moroso", "abogado", "familia", "jefe")
+    malay = ("hukum", "polisi", "pengadilan", "keluarga", "atasan", "disita", "malu")
+    chinese = (
+        "起诉",
+        "法院",
+        "上门",
+        "家人",
+        "单位",
+        "黑名单",
+        "后果",
+        "起訴",
+        "上門",
+        "黑名單",
+        "後果",
+    )
     for text in templates.all_texts().values():
-        assert not any(word in text.lower() for word in english + chinese)
+        assert not any(word in text.lower() for word in western + spanish + malay + chinese), text
 
 
 def test_notice_before_reporting_says_so_and_only_that_one() -> None:
+    words = ("bureau", "征信", "徵信", "central de riesgo", "biro kredit")
     telling = [
-        key for key, text in templates.all_texts().items() if "bureau" in text or "征信" in text
+        key for key, text in templates.all_texts().items() if any(word in text for word in words)
     ]
-    assert telling == [("en", "final-61"), ("zh-CN", "final-61")]
+    assert telling == [(language, "final-61") for language in LANGUAGES]
+
+
+# ---- what stands around a text
+
+
+def framed_as(locale: str, **setting: object) -> str:
+    found = compose(TEXTS, "overdue-3", "sms", locale, NAIRA, Setting(**setting))  # type: ignore[arg-type]
+    assert isinstance(found, Composed)
+    return found.body
+
+
+def test_signature_stands_first_in_china_whatever_the_language() -> None:
+    assert framed_as("en", country="CN").startswith("【Quick Cash】your payment")
+    assert framed_as("zh-CN", country="CN").startswith("【Quick Cash】您")
+    assert framed_as("en", country="NG").startswith("Quick Cash: your payment")
+    assert framed_as("en").startswith("Quick Cash: your payment")
+
+
+def test_way_out_follows_country_and_class() -> None:
+    assert framed_as("zh-CN").endswith("请回复本消息。回T退订")
+    assert framed_as("zh-CN", country="CN").endswith("请回复本消息。")
+    sales = framed_as("zh-CN", country="CN", message_class=MessageClass.COMMERCIAL)
+    assert sales.endswith("拒收请回复R")
+    assert framed_as("es", country="CO").endswith("darse de baja.")
+
+
+def test_third_party_says_what_it_is_in_the_language_of_the_text() -> None:
+    third = {"country": "US", "role": Role.THIRD_PARTY}
+    later = " This is from a debt collector. Reply STOP to opt out."
+    assert framed_as("en", **third).endswith(later)
+    assert "any information obtained will be used for that purpose. Reply" in framed_as(
+        "en-US", first=True, **third
+    )
+    assert " Este mensaje es de un cobrador de deudas. Responda" in framed_as("es-US", **third)
+    assert "debt collector" not in framed_as("en", country="US")
+    assert "debt collector" not in framed_as("en", country="NG", role=Role.THIRD_PARTY)
+
+
+def test_lender_s_name_is_never_read_as_a_placeholder() -> None:
+    sly = replace(NAIRA, lender="{amount}{lender}")
+    found = compose(TEXTS, "overdue-3", "sms", "en", sly)
+    assert isinstance(found, Composed)
+    assert found.body.startswith("{amount}{lender}: your payment")
+
+
+@pytest.mark.parametrize(
+    ("number", "country"),
+    [("+8613800000000", "CN"), ("+886912345678", "TW"), ("+85298765432", "HK"), ("+12025550123", "US"),
+     ("+2348012345678", "NG"), ("+491511234567", None), ("", None), ("token", None)],
+)  # fmt: skip
+def test_country_of_a_number(number: str, country: str | None) -> None:
+    assert country_of(number, TEXTS.countries.values()) == country
+
+
+def test_wrong_keys_in_the_country_list_are_refused() -> None:
+    with pytest.raises(TypeError):
+        compile_countries({"XX": {"calling_code": "99", "colour": "red"}})
+    with pytest.raises(KeyError):
+        compile_frame({"signature": "{lender}: "})
 
 
 def test_unknown_message_is_a_problem() -> None:
@@ -186,9 +308,16 @@ def test_unknown_message_is_a_problem() -> None:
     [
         ("en-NG", ("en-NG", "en")),
         ("en_ng", ("en-NG", "en")),
-        ("zh", ("zh-CN", "en")),
+        ("zh", ("zh-CN", "zh-TW", "en")),
+        ("zh-CN", ("zh-CN", "zh-TW", "en")),
         ("zh-TW", ("zh-TW", "zh-CN", "en")),
-        ("zh-Hant-HK", ("zh-HK", "zh-CN", "en")),
+        ("zh-HK", ("zh-HK", "zh-TW", "zh-CN", "en")),
+        ("zh_hk", ("zh-HK", "zh-TW", "zh-CN", "en")),
+        ("zh-Hant", ("zh-TW", "zh-CN", "en")),
+        ("zh-Hant-HK", ("zh-HK", "zh-TW", "zh-CN", "en")),
+        ("zh-Hans-HK", ("zh-HK", "zh-CN", "zh-TW", "en")),
+        ("zh-SG", ("zh-SG", "zh-CN", "zh-TW", "en")),
+        ("es-MX", ("es-MX", "es", "en")),
         ("fil-PH", ("fil-PH", "fil", "en")),
         ("sw", ("sw", "en")),
         ("", ("en",)),
@@ -240,15 +369,112 @@ def test_date_has_its_month_in_words() -> None:
         assert any(c.isalpha() for c in date_text(date(2026, 3, 2), locale))
 
 
+@pytest.mark.parametrize(
+    ("minor", "currency", "locale", "form", "text"),
+    [
+        (650000, "CNY", "zh-CN", "unit", "6,500.00元"),
+        (650000, "TWD", "zh-TW", "unit", "6,500.00元"),
+        (650000, "HKD", "zh-HK", "unit", "6,500.00港元"),
+        (650000, "IDR", "id-ID", "unit", "Rp6.500,00"),
+        (650000, "NGN", "en-NG", "unit", "NGN 6,500.00"),
+        (650000, "NGN", "en-NG", "whole", "NGN 6,500"),
+        (650001, "NGN", "en-NG", "whole", "NGN 6,500.01"),
+        (650000, "COP", "es-CO", "code", "COP 6.500,00"),
+    ],
+)
+def test_amount_formats(minor: int, currency: str, locale: str, form: str, text: str) -> None:
+    assert amount_text(minor, currency, locale, form) == text
+
+
+@pytest.mark.parametrize(
+    ("locale", "form", "text"),
+    [
+        ("en-NG", "iso", "2026-03-12"),
+        ("en-NG", "weekday", "Thu 12 Mar 2026"),
+        ("es-CO", "weekday", "jue 12 de marzo de 2026"),
+        ("id", "weekday", "Kam 12 Mar 2026"),
+        ("zh-CN", "weekday", "2026年3月12日(周四)"),
+        ("zh-TW", "weekday", "2026年3月12日(週四)"),
+        ("en-NG", "long", "12 March 2026"),
+    ],
+)
+def test_date_formats(locale: str, form: str, text: str) -> None:
+    assert date_text(date(2026, 3, 12), locale, form) == text
+
+
+WESTERN = sorted(
+    tag.replace("_", "-")
+    for tag in locale_identifiers()
+    if tag.split("_")[0] in {"en", "es", "id"} and "Shaw" not in tag and "Dsrt" not in tag
+)
+
+
+@given(
+    st.integers(-(2**53), 2**53),
+    st.sampled_from(["NGN", "COP", "MXN", "USD", "EUR", "IDR", "PHP", "KWD", "CLF", "JPY", "INR"]),
+    st.dates(date(2000, 1, 1), date(2099, 12, 31)),
+    st.sampled_from(WESTERN),
+    st.sampled_from(AMOUNT_FORMATS),
+    st.sampled_from(DATE_FORMATS),
+)
+def test_amounts_and_dates_never_force_the_costlier_encoding(
+    minor: int, currency: str, day: date, locale: str, amount: str, form: str
+) -> None:
+    said = amount_text(minor, currency, locale, amount) + date_text(day, locale, form)
+    assert segments(said).encoding is Encoding.GSM_7, said
+
+
+@given(
+    st.integers(0, 2**53), st.sampled_from(["NGN", "KWD", "JPY", "COP"]), st.sampled_from(WESTERN)
+)
+def test_amount_says_exactly_the_ledger_s_minor_units(
+    minor: int, currency: str, locale: str
+) -> None:
+    for form in AMOUNT_FORMATS:
+        digits = "".join(c for c in amount_text(minor, currency, locale, form) if c.isdigit())
+        exponent = minor_units(currency) or 0
+        shortened = form == "whole" and minor % 10**exponent == 0
+        assert int(digits) == (minor // 10**exponent if shortened else minor)
+
+
+@given(
+    st.sampled_from([stage.message for stage in MESSAGES]),
+    st.sampled_from([*LANGUAGES, "zh-HK", "es-MX", "en-IN", "fr", "th"]),
+    st.integers(1, 10**10),
+    st.dates(date(2024, 1, 1), date(2030, 1, 1)),
+    st.integers(-5, 400),
+    st.sampled_from([None, *TEXTS.countries]),
+    st.sampled_from(list(Role)),
+    st.sampled_from(list(MessageClass)),
+)
+def test_every_text_renders_with_nothing_left_open(
+    message: str,
+    locale: str,
+    minor: int,
+    due: date,
+    late: int,
+    country: str | None,
+    role: Role,
+    message_class: MessageClass,
+) -> None:
+    wording = Wording("Quick Cash", "L-1", minor, "NGN", due, due + timedelta(days=late))
+    setting = Setting(country, role, message_class)
+    found = compose(TEXTS, message, "sms", locale, wording, setting)
+    assert isinstance(found, Composed)
+    assert not set(found.body) & set("{}")
+    assert "Quick Cash" in found.body[:11]
+    assert found.body == found.body.strip()
+
+
 # ---- leaf access
 
 
 def test_texts_are_reached_by_plain_names_only() -> None:
-    assert templates.locales() == ("en", "zh-CN")
-    assert templates.names("en") == templates.names("zh-CN")
     assert templates.text("en", "due-soon") is not None
     for locale, name in (("en", "no"), ("..", "due-soon"), ("en", "../zh-CN/due-soon"), ("", "")):
         assert templates.text(locale, name) is None
+    for locale in ("..", "", "fr", "../schedules"):
+        assert templates.frame_text(locale) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,305 @@
+"""`duly template`: check what borrowers read, show it filled in, count what it costs."""
+
+from collections import Counter
+from dataclasses import asdict
+from datetime import date, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from agent.entry.output import PROBLEMS, AsJson, Refused, show
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from agent.domain.frame import Setting
+    from agent.domain.ladder import Ladder
+    from agent.domain.message import Composed, Wording
+    from agent.domain.segments import Segments
+    from agent.domain.text_lint import Finding
+
+_Locale = Annotated[str, typer.Option(help="The reader's language and region: en-NG, zh-TW.")]
+_Country = Annotated[str | None, typer.Option(help="Where the number is, as CN or US.")]
+_Ladder = Annotated[str, typer.Option("--schedule", help="The shipped ladder that uses the texts.")]
+_LADDER = "consumer-instalment"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands."""
+    group = typer.Typer(
+        name="template",
+        help="Check what borrowers read, show it filled in, count what it costs.",
+        no_args_is_help=True,
+    )
+    group.command("lint", help="Find what is wrong with texts; exit code 1 on a problem.")(lint)
+    group.command("render", help="Show one message as a borrower gets it.")(render)
+    group.command("segments", help="Count encoding, units and parts of a text or a message.")(
+        segments
+    )
+    app.add_typer(group)
+
+
+def lint(
+    folder: Annotated[
+        Path | None,
+        typer.Argument(help="Texts as FOLDER/<locale>/<message>.txt; the shipped ones without it."),
+    ] = None,
+    schedule: _Ladder = _LADDER,
+    country: Annotated[
+        list[str] | None, typer.Option(help="Also hold every text to this country's profile.")
+    ] = None,
+    allow_link: Annotated[
+        list[str] | None, typer.Option(help="A host of the lender that links may lead to.")
+    ] = None,
+    lender: Annotated[str, typer.Option(help="The name that signs.")] = "Superlender Ltd",
+    as_json: AsJson = False,
+) -> None:
+    """Every finding at once, each with what to do; lengths are at the longest plausible values."""
+    from dataclasses import replace
+
+    from agent.domain.text_lint import LONGEST, Rules, Severity, costs
+    from agent.domain.text_lint import lint as find
+    from agent.flows.rules import shorteners, texts, word_lists
+
+    raw = _texts_of(folder)
+    countries = tuple(_known_country(code) for code in country or ())
+    rules = Rules(
+        word_lists(),
+        shorteners(),
+        frozenset(host.casefold() for host in allow_link or ()),
+        countries,
+        replace(LONGEST, lender=lender),
+    )
+    ladder = _ladder(schedule)
+    found = find(raw, texts(), ladder, rules)
+    problems = sum(each.severity is Severity.PROBLEM for each in found)
+    document: dict[str, Any] = {
+        "texts": len(raw),
+        "problems": problems,
+        "warnings": len(found) - problems,
+        "findings": [asdict(each) for each in found],
+    }
+    if folder is None:
+        names = ("locale", "message", "encoding", "units", "parts")
+        counted = costs(texts(), ladder, rules)
+        document["costs"] = [dict(zip(names, row, strict=True)) for row in counted]
+    show(document, as_json=as_json, pleasant=lambda console: _tell(console, found, len(raw)))
+    if problems:
+        raise typer.Exit(PROBLEMS)
+
+
+def _texts_of(folder: Path | None) -> dict[tuple[str, str], str]:
+    from templates import all_texts
+
+    if folder is None:
+        return all_texts()
+    if not folder.is_dir():
+        raise Refused(f"{folder} is no folder; give one that holds <locale>/<message>.txt")
+    try:
+        found = {
+            (file.parent.name, file.name.removesuffix(".txt")): file.read_text("utf-8")
+            for file in sorted(folder.glob("*/*.txt"))
+        }
+    except UnicodeDecodeError as problem:
+        raise Refused(f"{folder} holds a text that is not UTF-8: {problem}") from None
+    if not found:
+        raise Refused(f"{folder} holds no text; they are named <locale>/<message>.txt")
+    return found
+
+
+def _known_country(code: str) -> str:
+    from agent.flows.rules import countries
+
+    if code.upper() not in countries():
+        raise Refused(f"--country {code}: there are {', '.join(countries())}")
+    return code.upper()
+
+
+def _ladder(name: str) -> "Ladder":
+    from agent.flows.portfolios import ladder_of
+    from schedules import ladder_names, ladder_text
+
+    if name not in ladder_names():
+        raise Refused(f"--schedule {name}: there are {', '.join(ladder_names())}")
+    return ladder_of(ladder_text(name))
+
+
+def _tell(console: "Console", found: "list[Finding]", texts: int) -> None:
+    from rich.markup import escape
+
+    for each in found:
+        at = f":{each.position}" if each.position is not None else ""
+        colour = "red" if each.severity == "problem" else "yellow"
+        where = escape(f"{each.locale}/{each.message}{at}")
+        console.print(f"[{colour}]{each.rule}[/{colour}] {where}: {escape(each.what)}")
+        console.print(f"    {escape(each.fix)}")
+    counts = Counter(each.severity.value for each in found)
+    told = ", ".join(f"{count} {name}s" for name, count in sorted(counts.items()))
+    console.print(f"{texts} texts: {told or 'nothing wrong'}")
+
+
+def render(
+    message: Annotated[str, typer.Argument(help="The message, as due-soon or overdue-7.")],
+    locale: _Locale = "en",
+    channel: Annotated[str, typer.Option(help="sms or push.")] = "sms",
+    country: _Country = None,
+    lender: Annotated[str, typer.Option(help="The name that signs.")] = "Quick Cash",
+    amount: Annotated[str, typer.Option(help="Amount and currency.")] = "6500.00 NGN",
+    due: Annotated[
+        str | None, typer.Option(help="Due date; as fits the message's step without it.")
+    ] = None,
+    today: Annotated[str, typer.Option(help="The day of sending.")] = "2026-11-20",
+    third_party: Annotated[
+        bool, typer.Option("--third-party", help="The sender collects for others.")
+    ] = False,
+    first: Annotated[
+        bool, typer.Option("--first", help="The first message to the person.")
+    ] = False,
+    schedule: _Ladder = _LADDER,
+    as_json: AsJson = False,
+) -> None:
+    """The finished message, signature, disclosures and way out included, and what it costs."""
+    from agent.domain.ladder import Problem
+    from agent.domain.message import compose
+    from agent.domain.segments import segments as measure
+    from agent.flows.rules import texts
+
+    if channel not in {"sms", "push"}:
+        raise Refused(f"--channel {channel}: choose sms or push")
+    ladder = _ladder(schedule)
+    wording = _wording(message, lender, amount, due, today, ladder)
+    setting = _setting(message, country, ladder, third_party=third_party, first=first)
+    found = compose(texts(), message, channel, locale, wording, setting)
+    known = sorted({name for _, name in texts().sms})
+    if isinstance(found, Problem) or message not in known:
+        raise Refused(f"there is no message {message}; there are: {', '.join(known)}")
+    counted = measure(found.body) if channel == "sms" else None
+    document = {**asdict(found), "segments": None if counted is None else _document(counted)}
+    show(document, as_json=as_json, pleasant=lambda console: _show(console, found, counted))
+
+
+def _wording(
+    message: str, lender: str, amount: str, due: str | None, today: str, ladder: "Ladder"
+) -> "Wording":
+    from agent.domain.message import Wording
+    from agent.domain.money import AmountProblem, parse_amount
+
+    value, _, currency = amount.strip().partition(" ")
+    minor = parse_amount(value, currency or "")
+    if isinstance(minor, AmountProblem):
+        raise Refused(f'--amount {amount}: write "6500.00 NGN"')
+    sent_on = _day("--today", today)
+    stage = next((stage for stage in ladder.stages if stage.message == message), None)
+    offset = timedelta(days=stage.offset_days if stage else 0)
+    due_on = _day("--due", due) if due else sent_on - offset
+    return Wording(lender, "301600134", minor, currency, due_on, sent_on)
+
+
+def _day(option: str, text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise Refused(f"{option} {text}: write a date as 2026-11-20") from None
+
+
+def _setting(
+    message: str, country: str | None, ladder: "Ladder", *, third_party: bool, first: bool
+) -> "Setting":
+    from agent.domain.frame import MessageClass, Role, Setting
+    from agent.domain.ladder import Grade
+
+    stage = next((stage for stage in ladder.stages if stage.message == message), None)
+    reminder = stage is not None and stage.grade is Grade.REMINDER
+    return Setting(
+        _known_country(country) if country else None,
+        Role.THIRD_PARTY if third_party else Role.FIRST_PARTY,
+        MessageClass.REMINDER if reminder else MessageClass.COLLECTION,
+        first,
+    )
+
+
+def _show(console: "Console", found: "Composed", counted: "Segments | None") -> None:
+    from rich.markup import escape
+
+    if found.title is not None:
+        console.print(f"[bold]{escape(found.title)}[/bold]")
+    console.print(escape(found.body))
+    if counted is not None:
+        console.print(f"[dim]{found.locale}, {_sentence(counted)}[/dim]")
+
+
+def segments(
+    text: Annotated[
+        str | None, typer.Argument(help="A text, or with --locale the name of a message.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option("--file", help="Read the text from a file.")] = None,
+    locale: Annotated[
+        str | None, typer.Option(help="TEXT names a message: count it in this language.")
+    ] = None,
+    country: _Country = None,
+    lender: Annotated[str, typer.Option(help="The name that signs a message.")] = "Superlender Ltd",
+    as_json: AsJson = False,
+) -> None:
+    """Equal to Twilio's calculator. A message is counted framed, at the longest plausible values."""
+    from agent.domain.segments import segments as measure
+
+    counted = measure(_counted_text(text, file, locale, country, lender))
+    show(_document(counted), as_json=as_json, pleasant=lambda console: _count(console, counted))
+
+
+def _counted_text(
+    text: str | None, file: Path | None, locale: str | None, country: str | None, lender: str
+) -> str:
+    from dataclasses import replace
+
+    from agent.domain.text_lint import LONGEST, Rules, finished
+    from agent.flows.rules import texts
+
+    if (text is None) == (file is None):
+        raise Refused("give a text, or --file F, or the name of a message with --locale L")
+    if file is not None:
+        try:
+            return file.read_text("utf-8").rstrip("\n")
+        except (OSError, UnicodeDecodeError) as problem:
+            raise Refused(f"{file} cannot be read: {problem}") from None
+    assert text is not None
+    if locale is None:
+        return text
+    stage = next((stage for stage in _ladder(_LADDER).stages if stage.message == text), None)
+    rules = Rules({}, longest=replace(LONGEST, lender=lender))
+    wanted = _known_country(country) if country else None
+    body = finished(texts(), locale, text, stage, rules, wanted)
+    if not body:
+        known = sorted({name for _, name in texts().sms})
+        raise Refused(f"there is no message {text}; there are: {', '.join(known)}")
+    return body
+
+
+def _document(counted: "Segments") -> dict[str, Any]:
+    return {
+        "encoding": counted.encoding,
+        "units": counted.units,
+        "segments": counted.count,
+        "parts": list(counted.parts),
+        "forced_by": None if counted.forced is None else asdict(counted.forced),
+    }
+
+
+def _count(console: "Console", counted: "Segments") -> None:
+    from rich.markup import escape
+
+    console.print(_sentence(counted))
+    for number, part in enumerate(counted.parts, 1):
+        console.print(f"[dim]{number}[/dim] {escape(part)}")
+    if counted.forced is not None:
+        each = counted.forced
+        told = (
+            "nothing says the same" if each.replacement is None else f"write {each.replacement!r}"
+        )
+        console.print(f"UCS-2 because of {each.name} at character {each.position}: {escape(told)}")
+
+
+def _sentence(counted: "Segments") -> str:
+    name = {"gsm7": "GSM-7", "ucs2": "UCS-2"}[counted.encoding.value]
+    return f"{name}, {counted.units} units, {counted.count} part{'s' if counted.count != 1 else ''}"

@@ -1,0 +1,112 @@
+"""`duly template`: lint, render and segments, as a person runs them."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from agent.entry import template_command
+from agent.entry.output import Refused
+
+
+def run(*arguments: str) -> tuple[int, str]:
+    app = typer.Typer()
+    app.callback()(lambda: None)
+    template_command.register(app)
+    done = CliRunner().invoke(app, ["template", *arguments], catch_exceptions=True)
+    if isinstance(done.exception, Refused):
+        return 2, str(done.exception)
+    if done.exception is not None and not isinstance(done.exception, SystemExit):
+        raise done.exception
+    return done.exit_code, done.output
+
+
+def answered(*arguments: str) -> Any:
+    return json.loads(run(*arguments, "--json")[1])
+
+
+def test_shipped_texts_pass() -> None:
+    code, said = run("lint")
+    assert (code, said.strip()) == (0, "80 texts: nothing wrong")
+    document = answered("lint")
+    assert (document["texts"], document["problems"], len(document["costs"])) == (80, 0, 75)
+
+
+def test_own_folder_is_linted(tmp_path: Path) -> None:
+    (tmp_path / "en").mkdir()
+    (tmp_path / "en" / "due-soon.txt").write_text("pay {amount} or we sue", "utf-8")
+    code, said = run("lint", str(tmp_path))
+    assert code == 1
+    assert "en/due-soon:20: “sue” threatens a legal step" in said.replace("\n", " ")
+    document = answered("lint", str(tmp_path))
+    assert document["problems"] == len(document["findings"]) > 1
+    assert run("lint", str(tmp_path / "no"))[0] == 2
+    (tmp_path / "en" / "bad.txt").write_bytes(b"\xff\xfe")
+    assert run("lint", str(tmp_path))[0] == 2
+
+
+def test_render_shows_the_finished_message() -> None:
+    arguments = (
+        "render",
+        "due-soon",
+        "--locale",
+        "zh-CN",
+        "--country",
+        "CN",
+        "--amount",
+        "6500.00 CNY",
+    )
+    found = answered(*arguments)
+    assert found["body"] == (
+        "【Quick Cash】温馨提示：您有一笔6,500.00元的还款将于2026年11月23日到期。"
+        "如已还款，请忽略本消息，谢谢。"
+    )
+    assert (found["segments"]["encoding"], found["segments"]["segments"]) == ("ucs2", 1)
+    code, said = run("render", "overdue-7", "--locale", "en-US", "--country", "us", "--third-party")
+    assert code == 0
+    assert "This is from a debt collector. Reply STOP to opt out." in said
+    assert "1 part" in said or "2 parts" in said
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("render", "nope"),
+        ("render", "due-soon", "--amount", "6500"),
+        ("render", "due-soon", "--amount", "6500.005 NGN"),
+        ("render", "due-soon", "--today", "tomorrow"),
+        ("render", "due-soon", "--country", "XX"),
+        ("render", "due-soon", "--channel", "pigeon"),
+        ("render", "nope", "--channel", "push"),
+        ("lint", "--schedule", "nope"),
+        ("segments",),
+        ("segments", "a", "--file", "b"),
+        ("segments", "--file", "/no/such"),
+        ("segments", "nope", "--locale", "en"),
+    ],
+)
+def test_bad_use_says_what_to_do(arguments: tuple[str, ...]) -> None:
+    code, said = run(*arguments)
+    assert code == 2
+    assert said
+
+
+def test_segments_of_a_text_a_file_and_a_message(tmp_path: Path) -> None:
+    found = answered("segments", "Don’t forget")
+    assert (found["encoding"], found["units"], found["segments"]) == ("ucs2", 12, 1)
+    assert found["forced_by"] == {
+        "character": "’",
+        "position": 4,
+        "name": "U+2019 RIGHT SINGLE QUOTATION MARK",
+        "replacement": "'",
+    }
+    file = tmp_path / "text"
+    file.write_text("A" * 161 + "\n", "utf-8")
+    assert [len(part) for part in answered("segments", "--file", str(file))["parts"]] == [153, 8]
+    message = answered("segments", "overdue-31", "--locale", "es")
+    assert (message["encoding"], message["segments"]) == ("gsm7", 2)
+    assert message["parts"][0].startswith("Superlender Ltd: ")
+    assert "GSM-7, 3 units, 1 part" in run("segments", "abc")[1]
