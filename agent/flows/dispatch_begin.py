@@ -30,8 +30,8 @@ from agent.domain.gate import (
 from agent.domain.ladder import Action, Grade, Ladder, Problem, Stage, superseded_at
 from agent.domain.message import Composed, Wording, compose
 from agent.domain.standing import Status
-from agent.flows.carriers import Traffic, read_traffic
 from agent.domain.zonetime import seconds_of
+from agent.flows.carriers import Traffic, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
 from agent.flows.lane import Lane, ladder_for
 from agent.store.dispatch import (
@@ -389,7 +389,9 @@ def _good_for(case: _Case, channel: str, lane: Lane, now: datetime) -> int | Non
     """Seconds that the provider may keep a message: its contact window ends what it may do with it."""
     if channel not in lane.carriers and channel not in lane.kept:
         return None
-    return int(good_for(case.facts, lane.rules_for(case.person.region).packs, now, channel).total_seconds())
+    return int(
+        good_for(case.facts, lane.rules_for(case.person.region).packs, now, channel).total_seconds()
+    )
 
 
 def _attempt(

@@ -19,7 +19,7 @@ from agent.flows.invariants import Finding, check
 from agent.flows.replay import Played
 from agent.flows.replay_records import decisions, messages, outcomes
 from agent.store.keyring import Keyring
-from agent.store.sql import Connection, fetch
+from agent.store.sql import Connection, execute, fetch
 
 _LINE = orjson.OPT_APPEND_NEWLINE
 
@@ -43,6 +43,8 @@ async def write_out(
     """Check the invariants and write the five files into `out`, a folder that exists."""
     assert played.until is not None
     began = seconds()
+    async with pool.acquire() as conn:
+        await execute(conn, "gather_statistics")
     findings = await check(pool, keyring, played.until, packs=told.packs)
     played.phases["invariants"] = seconds() - began
     began = seconds()

@@ -56,3 +56,7 @@ select id, name from portfolio where id > 0 order by id;
 -- name: replay_counts
 -- How many people a run was about.
 select count(*) as borrowers from borrower;
+
+-- name: gather_statistics
+-- A database that was filled in a minute has none yet, and whole-table questions need them.
+analyze;
