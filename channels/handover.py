@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from channels.base import NO_CONNECTION, TOO_LATE, Answer, Unknown
+from channels.http_post import Connector
 
 # An answer is waited for until shortly before the deadline, so that recording it fits in too.
 MARGIN = 0.5
@@ -61,7 +62,7 @@ class LastStep(aiohttp.BytesPayload):
 def open_session(connections: int = 256) -> aiohttp.ClientSession:
     """The one session of a process: keep-alive shorter than the server's, no cookies, no extras."""
     return aiohttp.ClientSession(
-        connector=aiohttp.TCPConnector(limit=connections, keepalive_timeout=15, ttl_dns_cache=60),
+        connector=Connector(limit=connections, keepalive_timeout=15, ttl_dns_cache=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         auto_decompress=False,

@@ -8,18 +8,12 @@ import aiohttp
 import orjson
 from yarl import URL
 
-from channels.base import (
-    TOO_LATE,
-    Answer,
-    Listed,
-    Listing,
-    Message,
-    classify,
-)
-from channels.handover import MARGIN, STEP, LastStep, after_failure, open_session, within
+from channels.base import Answer, Listed, Listing, Message, classify
+from channels.handover import MARGIN, open_session
+from channels.http_post import Reply, posts_of
 from channels.sandbox.wire import message_body, read_listed
 
-__all__ = ["LastStep", "SandboxHttpChannel", "open_session"]
+__all__ = ["SandboxHttpChannel", "open_session"]
 
 _LIST_TIMEOUT = aiohttp.ClientTimeout(total=10)
 _PAGES_MAX = 20
@@ -38,22 +32,15 @@ class SandboxHttpChannel:
         self._session = session
         self.url = URL(base_url)
         self._messages = self.url / "messages"
+        self._posts = posts_of(session, self._messages, {"Content-Type": "application/json"})
         self._channel = channel
         self._monotonic = monotonic
 
     async def send(self, message: Message) -> Answer:
         """One POST. A failure before its first byte is a refusal, a failure after it unknown."""
-        left = message.deadline - self._monotonic() - MARGIN
-        if left < STEP:
-            return TOO_LATE
-        payload = LastStep(message_body(message), message.deadline - MARGIN, self._monotonic)
-        try:
-            async with self._session.post(
-                self._messages, data=payload, allow_redirects=False, timeout=within(left)
-            ) as response:
-                return classify(response.status, await response.read())
-        except (aiohttp.ClientError, OSError, TimeoutError) as problem:
-            return after_failure(payload, problem)
+        deadline = message.deadline - MARGIN
+        said = await self._posts.post(message_body(message), deadline, self._monotonic)
+        return classify(said.status, said.body) if isinstance(said, Reply) else said
 
     async def listing(self, address: str, since: datetime) -> Listing:
         """Every page of the list, or an incomplete one: half a list proves no absence."""

@@ -1,0 +1,311 @@
+"""POSTs to one address over kept connections, each handed over at most once.
+
+A general HTTP client hides what the send protocol lives on: whether a byte may have left. Here the
+look at the deadline and `transport.write` are one step without a pause, a request has a connection of
+its own until its answer is complete, and nothing repeats, redirects or guesses. Whatever is not
+exactly one well-formed answer to exactly one request is unknown, and its connection is closed.
+"""
+
+import asyncio
+import ssl
+from collections.abc import Awaitable, Callable, Mapping
+from typing import NamedTuple, cast
+
+import aiohttp
+import httptools
+from yarl import URL
+
+from channels.base import NO_CONNECTION, TOO_LATE, Refused, Unknown
+
+# How many bytes an answer may have in all, head and body; providers say a few hundred.
+ANSWER_MAX = 64 * 1024
+# Shorter than servers keep a quiet connection: one that they close just now makes an unknown.
+KEEP_SECONDS = 15.0
+CONNECT_SECONDS = 5.0
+# With less time than this nothing is begun.
+LEAST_SECONDS = 0.05
+
+Monotonic = Callable[[], float]
+
+
+class Reply(NamedTuple):
+    """A complete HTTP answer."""
+
+    status: int
+    body: bytes
+
+
+class Posts:
+    """All POSTs to one URL: up to `connections` at once, each on a connection of its own."""
+
+    def __init__(
+        self,
+        url: URL,
+        headers: Mapping[str, str],
+        *,
+        connections: int = 256,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        self._host, self._port = url.raw_host or "", url.port or 0
+        self._tls = (tls or ssl.create_default_context()) if url.scheme == "https" else None
+        self._head = _head(url, headers)
+        self._turns = asyncio.Semaphore(connections)
+        self._idle: list[_Line] = []
+        self._open: set[_Line] = set()
+        self._all_gone = asyncio.Event()
+
+    async def post(
+        self, body: bytes, deadline: float, monotonic: Monotonic
+    ) -> Reply | Refused | Unknown:
+        """One POST. A refusal says that no byte left, and none can any more; unknown that some may have.
+
+        Nothing is written at or after `deadline`, and nobody waits for an answer beyond it.
+        """
+        left = deadline - monotonic()
+        if left < LEAST_SECONDS:
+            return TOO_LATE
+        due = asyncio.get_running_loop().time() + left
+        if not await self._turn(due):
+            return NO_CONNECTION
+        try:
+            line = self._kept() or await self._connect(due)
+            if line is None:
+                return NO_CONNECTION
+            request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
+            return await line.ask(request, due, lambda: monotonic() < deadline)
+        finally:
+            self._turns.release()
+
+    async def _turn(self, due: float) -> bool:
+        if not self._turns.locked():
+            return await self._turns.acquire()
+        try:
+            async with asyncio.timeout_at(due):
+                return await self._turns.acquire()
+        except TimeoutError:
+            return False
+
+    def _kept(self) -> "_Line | None":
+        """The connection that was quiet for the shortest time, if it is still good."""
+        while self._idle:
+            line = self._idle.pop()
+            if line.fresh():
+                return line
+            line.drop()
+        return None
+
+    async def _connect(self, due: float) -> "_Line | None":
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout_at(min(due, loop.time() + CONNECT_SECONDS)):
+                _, line = await loop.create_connection(
+                    lambda: _Line(self), self._host, self._port, ssl=self._tls
+                )
+        except (OSError, TimeoutError):
+            return None
+        return line
+
+    def opened(self, line: "_Line") -> None:
+        """Told by a line that it is connected."""
+        self._open.add(line)
+
+    def keep(self, line: "_Line") -> None:
+        """Told by a line that it may be used again."""
+        self._idle.append(line)
+
+    def gone(self, line: "_Line") -> None:
+        """Told by a line that its connection is closed."""
+        self._open.discard(line)
+        if line in self._idle:
+            self._idle.remove(line)
+        if not self._open:
+            self._all_gone.set()
+
+    def drop(self) -> None:
+        """Close every connection; what is still being waited for becomes unknown."""
+        self._idle.clear()
+        for line in tuple(self._open):
+            line.drop()
+
+    async def close(self) -> None:
+        """Drop every connection and wait until the loop has closed it."""
+        self.drop()
+        while self._open:
+            self._all_gone.clear()
+            await self._all_gone.wait()
+
+
+class Connector(aiohttp.TCPConnector):
+    """The connections of a session; those for posts are kept beside them and closed with them."""
+
+    def __init__(self, *, limit: int, keepalive_timeout: float, ttl_dns_cache: int) -> None:
+        super().__init__(
+            limit=limit, keepalive_timeout=keepalive_timeout, ttl_dns_cache=ttl_dns_cache
+        )
+        self.posts: dict[URL, Posts] = {}
+
+    def close(self, *, abort_ssl: bool = False) -> Awaitable[None]:
+        """Close everything."""
+        for posts in self.posts.values():
+            posts.drop()
+        return super().close(abort_ssl=abort_ssl)
+
+
+def posts_of(session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]) -> Posts:
+    """The connections for posts to one URL, the same for everybody who uses this session."""
+    connector = session.connector
+    if not isinstance(connector, Connector):
+        raise TypeError("open the session with channels.handover.open_session")
+    if url not in connector.posts:
+        connector.posts[url] = Posts(url, headers, connections=connector.limit)
+    return connector.posts[url]
+
+
+def _head(url: URL, headers: Mapping[str, str]) -> bytes:
+    lines = [
+        f"POST {url.raw_path_qs} HTTP/1.1",
+        f"Host: {url.host_port_subcomponent}",
+        *(f"{name}: {value}" for name, value in headers.items()),
+    ]
+    if any("\r" in line or "\n" in line for line in lines):
+        raise ValueError("a header has a line break in it")
+    return "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
+
+
+class _Line(asyncio.Protocol):
+    """One connection: idle, or waiting for the answer to one request."""
+
+    __slots__ = (
+        "_asked", "_body", "_due", "_idle_since", "_keeps", "_loop", "_parser", "_posts", "_reply",
+        "_size", "_surplus", "_timer", "_transport",
+    )  # fmt: skip
+
+    def __init__(self, posts: Posts) -> None:
+        self._posts = posts
+        self._loop = asyncio.get_running_loop()
+        self._parser = httptools.HttpResponseParser(self)
+        self._transport: asyncio.Transport | None = None
+        self._asked: asyncio.Future[Reply | Unknown] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._due = self._idle_since = 0.0
+        self._forget()
+
+    def _forget(self) -> None:
+        self._size = 0
+        self._body = b""
+        self._reply: Reply | None = None
+        self._keeps = self._surplus = False
+
+    async def ask(
+        self, request: bytes, due: float, in_time: Callable[[], bool]
+    ) -> Reply | Refused | Unknown:
+        """Write the request, unless its time is over, and wait for the answer until `due`."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return NO_CONNECTION
+        if not in_time():
+            self._rest()
+            return TOO_LATE
+        transport.write(request)
+        self._forget()
+        asked: asyncio.Future[Reply | Unknown] = self._loop.create_future()
+        self._asked = asked
+        self._watch(due)
+        try:
+            return await asked
+        finally:
+            if self._asked is asked:  # cancelled: the answer would come to nobody
+                self._asked = None
+                self.drop()
+
+    def fresh(self) -> bool:
+        """Open, and not quiet for so long that the server may be closing it."""
+        return (
+            self._transport is not None
+            and not self._transport.is_closing()
+            and self._loop.time() - self._idle_since < KEEP_SECONDS
+        )
+
+    def drop(self) -> None:
+        """Close at once, whatever is still on its way."""
+        if self._transport is not None:
+            self._transport.abort()
+
+    def _rest(self) -> None:
+        self._idle_since = self._loop.time()
+        self._posts.keep(self)
+
+    # one timer a connection: requests follow each other with later and later ends, so it is seldom moved
+
+    def _watch(self, due: float) -> None:
+        self._due = due
+        if self._timer is not None:
+            if self._timer.when() <= due:
+                return
+            self._timer.cancel()
+        self._timer = self._loop.call_at(due, self._look)
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._asked is None:
+            return
+        if self._loop.time() < self._due:
+            self._watch(self._due)
+        else:
+            self._end(Unknown("timeout"))
+
+    def _end(self, answer: Reply | Unknown, *, keeps: bool = False) -> None:
+        asked, self._asked = self._asked, None
+        if keeps:
+            self._rest()
+        else:
+            self.drop()
+        if asked is not None and not asked.done():
+            asked.set_result(answer)
+
+    # what the event loop says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast("asyncio.Transport", transport)
+        self._posts.opened(self)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        why = "connection-closed" if exc is None else type(exc).__name__
+        self._end(Unknown(why))
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._transport = None
+        self._posts.gone(self)
+
+    def data_received(self, data: bytes) -> None:
+        if self._asked is None:
+            self.drop()  # it speaks unasked: whose answer would the next one be?
+            return
+        self._size += len(data)
+        if self._size > ANSWER_MAX:
+            self._end(Unknown("answer-too-long"))
+            return
+        try:
+            self._parser.feed_data(data)
+        except (httptools.HttpParserError, httptools.HttpParserUpgrade):
+            self._end(Unknown("answer-garbled"))
+            return
+        if self._surplus:
+            self._end(Unknown("two-answers"))
+        elif self._reply is not None:
+            self._end(self._reply, keeps=self._keeps)
+
+    # what the parser says
+
+    def on_message_begin(self) -> None:
+        self._surplus = self._reply is not None
+
+    def on_body(self, body: bytes) -> None:
+        self._body += body
+
+    def on_message_complete(self) -> None:
+        status = self._parser.get_status_code()
+        if status >= 200:  # "100 Continue" and its like come before the answer
+            self._reply = Reply(status, self._body)
+            self._keeps = self._parser.should_keep_alive()
