@@ -1,14 +1,14 @@
 """What a begin reads and writes: a batch of notices with everything the gate needs, set-based."""
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any
 
 from agent.domain.delivery import AttemptState, NextStep
 from agent.domain.gate import Hold, Point
-from agent.store.sql import Connection, execute, fetch, fetch_value
+from agent.store.sql import Connection, fetch, fetch_value
 
 NoticeKey = tuple[int, date, str]
 # Which notice, when, by which channel.
@@ -111,8 +111,10 @@ async def read_facts(
     rev = await fetch_value(conn, "portfolio_shared", portfolio=portfolio_id)
     pauses = await fetch(conn, "open_pauses", portfolio=portfolio_id)
     people = await fetch(conn, "lock_for_begin", portfolio=portfolio_id, ids=people_ids)
-    await execute(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids)
+    numbers = await fetch(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids)
     points = await fetch(conn, "points_for_gate", portfolio=portfolio_id, ids=people_ids, now=now)
+    keys = [row["address_key"] for row in numbers]
+    busy = await fetch(conn, "busy_numbers", portfolio=portfolio_id, keys=keys)
     loan_ids = sorted({notice.loan_id for notice in notices})
     loans = await fetch(conn, "loans_for_gate", portfolio=portfolio_id, ids=loan_ids)
     contacts = await fetch(
@@ -123,7 +125,7 @@ async def read_facts(
         rev=rev,
         pauses=frozenset((row["scope"], row["subject"]) for row in pauses),
         people={row["id"]: _person(row) for row in people},
-        points=_points(points),
+        points=_points(points, _by_number(numbers), _by_number(busy)),
         loans={row["id"]: _loan(row) for row in loans},
         contacts=_contacts(contacts),
         holds=_holds(holds),
@@ -137,7 +139,15 @@ def _person(row: Any) -> PersonRow:
     )  # fmt: skip
 
 
-def _points(rows: Sequence[Any]) -> dict[int, list[PointRow]]:
+def _by_number(rows: Sequence[Any]) -> dict[tuple[str, bytes], Any]:
+    return {(channel, key): value for channel, key, value in rows}
+
+
+def _points(
+    rows: Sequence[Any],
+    revs: Mapping[tuple[str, bytes], int],
+    busy: Mapping[tuple[str, bytes], datetime],
+) -> dict[int, list[PointRow]]:
     found: defaultdict[int, list[PointRow]] = defaultdict(list)
     for row in rows:
         # whoever lets an app notify them has said yes to the operating system; a text needs its own yes
@@ -145,6 +155,7 @@ def _points(rows: Sequence[Any]) -> dict[int, list[PointRow]]:
         point = Point(
             row["id"], row["channel"], row["status"], row["opted_out"], consented, row["held"]
         )
+        number = (row["channel"], row["address_key"])
         found[row["borrower_id"]].append(
             PointRow(
                 point,
@@ -152,8 +163,8 @@ def _points(rows: Sequence[Any]) -> dict[int, list[PointRow]]:
                 row["provider"],
                 row["address"],
                 row["address_key"],
-                row["rev"],
-                row["busy_since"],
+                revs[number],
+                busy.get(number),
                 row["told_at"],
             )
         )

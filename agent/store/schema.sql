@@ -871,9 +871,9 @@ CREATE INDEX loan_entered ON public.loan USING btree (portfolio_id, anchor_since
 
 CREATE INDEX loan_plannable ON public.loan USING btree (portfolio_id, zone, anchor) WHERE ((status = 'open'::text) AND (contact_ended_at IS NULL));
 
-CREATE INDEX notice_due ON ONLY public.notice USING btree (portfolio_id, next_at) WHERE (state = ANY (ARRAY['waiting'::text, 'awaiting_receipt'::text]));
+CREATE INDEX notice_due ON ONLY public.notice USING btree (portfolio_id, next_at, loan_id) WHERE (state = ANY (ARRAY['waiting'::text, 'awaiting_receipt'::text]));
 
-CREATE INDEX notice_default_portfolio_id_next_at_idx ON public.notice_default USING btree (portfolio_id, next_at) WHERE (state = ANY (ARRAY['waiting'::text, 'awaiting_receipt'::text]));
+CREATE INDEX notice_default_portfolio_id_next_at_loan_id_idx ON public.notice_default USING btree (portfolio_id, next_at, loan_id) WHERE (state = ANY (ARRAY['waiting'::text, 'awaiting_receipt'::text]));
 
 CREATE UNIQUE INDEX outcome_retracted_once ON public.outcome USING btree (portfolio_id, loan_id, corrects) WHERE (corrects IS NOT NULL);
 
@@ -895,7 +895,7 @@ ALTER INDEX public.decision_of_notice ATTACH PARTITION public.decision_default_p
 
 ALTER INDEX public.notice_pkey ATTACH PARTITION public.notice_default_pkey;
 
-ALTER INDEX public.notice_due ATTACH PARTITION public.notice_default_portfolio_id_next_at_idx;
+ALTER INDEX public.notice_due ATTACH PARTITION public.notice_default_portfolio_id_next_at_loan_id_idx;
 
 ALTER TABLE ONLY public.borrower
     ADD CONSTRAINT borrower_portfolio_id_fkey FOREIGN KEY (portfolio_id) REFERENCES public.portfolio(id);

@@ -288,7 +288,7 @@ create table notice (
 comment on table notice is 'One planned contact: (loan, anchor, stage) is unique, for ever.';
 comment on column notice.route is 'Index into the stage''s channels that the next attempt uses.';
 comment on column notice.strandings is 'Attempts that ended in a crash; the third makes a case.';
-create index notice_due on notice (portfolio_id, next_at) where state in ('waiting', 'awaiting_receipt');
+create index notice_due on notice (portfolio_id, next_at, loan_id) where state in ('waiting', 'awaiting_receipt');
 create table notice_default partition of notice default;
 
 create table decision (

@@ -22,29 +22,22 @@ where b.portfolio_id = :portfolio and b.id = l.id
 returning b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key;
 
 -- name: lock_numbers
--- Lock the numbers of these people in order and raise their rev. What is known of them is read by a
--- statement of its own: this one saw the world before it had the locks.
-with locked as materialized (
-    select n.channel, n.address_key from number n
-    where n.portfolio_id = :portfolio
-      and (n.channel, n.address_key) in (select c.channel, c.address_key from contact_point c
-                                         where c.portfolio_id = :portfolio
-                                           and c.borrower_id = any(:ids::bigint[]))
-    order by n.channel, n.address_key
-    for update
-)
-update number n set rev = n.rev + 1
-from locked l
-where n.portfolio_id = :portfolio and n.channel = l.channel and n.address_key = l.address_key;
+-- Lock the numbers of these people in order and raise their rev, which is returned. Each is there: that it
+-- "conflicts" is what locks and raises it, one by one in the order asked for, by its key whatever the
+-- statistics say. What is known of them is read by a statement of its own: this one saw the world before
+-- it had the locks.
+insert into number as n (portfolio_id, channel, address_key)
+select distinct c.portfolio_id, c.channel, c.address_key
+from contact_point c
+where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[])
+order by c.channel, c.address_key
+on conflict (portfolio_id, channel, address_key) do update set rev = n.rev + 1
+returning n.channel, n.address_key, n.rev;
 
 -- name: points_for_gate
--- The contact points of these people, whose numbers are locked by now. A number has at most one
--- unsettled attempt; joined, not asked for one by one, since that reads all unsettled ones each time
--- as long as the statistics take the table for empty.
+-- The contact points of these people, whose numbers are locked by now.
 select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
-       c.consent_source, n.rev,
-       nullif(c.told_at, '-infinity') as told_at,
-       a.begun_at as busy_since,
+       c.consent_source, nullif(c.told_at, '-infinity') as told_at,
        exists (select 1 from suppression s
                where s.portfolio_id = :portfolio and s.channel = c.channel
                  and s.address_key = c.address_key and s.lifted_at is null) as opted_out,
@@ -53,11 +46,14 @@ select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.s
                  and h.address_key = c.address_key and h.lifted_at is null
                  and h.from_at <= :now and (h.until_at is null or h.until_at > :now)) as held
 from contact_point c
-join number n using (portfolio_id, channel, address_key)
-left join attempt a on a.portfolio_id = :portfolio and a.channel = c.channel
-                   and a.address_key = c.address_key and a.settled_at is null
 where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[])
 order by c.id;
+
+-- name: busy_numbers
+-- Which of these numbers have an unsettled attempt, and since when; one at most each.
+select a.channel, a.address_key, a.begun_at
+from attempt a
+where a.portfolio_id = :portfolio and a.settled_at is null and a.address_key = any(:keys::bytea[]);
 
 -- name: portfolio_shared
 -- Kill switches: the portfolio's row is held FOR SHARE, so that a pause comes before or after a begin.
@@ -138,7 +134,7 @@ with w as materialized (
     on conflict do nothing
     returning token
 )
-select count(*) from begun join sending using (token);
+select least((select count(*) from begun), (select count(*) from sending));
 
 -- name: move_notices
 -- Notices after a decision or a receipt; a stale fence changes nothing.
@@ -182,10 +178,13 @@ with w as materialized (
       and n.stage = s.stage and n.fence = s.fence and n.closed_at is null
       and s.notice_state is not null
     returning s.token, n.strandings, n.borrower_id
+), stranded as materialized (
+    -- few or none: all that moved joined with all that settled would be compared each with each
+    select * from moved where strandings > 0
 )
-select s.token, s.loan_id, s.anchor, s.stage, s.fence, s.route, m.strandings, m.borrower_id
+select s.token, s.loan_id, s.anchor, s.stage, s.fence, s.route, t.strandings, t.borrower_id
 from settled s
-left join moved m using (token);
+left join stranded t using (token);
 
 -- name: begun_tokens
 -- Which of these attempts were committed: an uncertain COMMIT is read back by token.
