@@ -6,6 +6,7 @@ preview and simulation run the production code.
 
 import os
 import random
+import threading
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
@@ -59,15 +60,42 @@ def seconds() -> float:
     return time.perf_counter()
 
 
+_DRAW = 4096
+
+
+class _Drawn(threading.local):
+    """Bytes of the system's generator, drawn many at a time: every message needs some, twice.
+
+    None is given out twice, neither to two threads nor to a forked child of what its parent still has.
+    """
+
+    stock = b""
+    at = 0
+
+    def take(self, count: int) -> bytes:
+        end = self.at + count
+        if end > len(self.stock):
+            self.stock, end = os.urandom(max(_DRAW, count)), count
+        self.at = end
+        return self.stock[end - count : end]
+
+    def forget(self) -> None:
+        self.stock, self.at = b"", 0
+
+
+_drawn = _Drawn()
+os.register_at_fork(after_in_child=_drawn.forget)
+
+
 def random_bytes(count: int) -> bytes:
     """Unpredictable bytes for keys and nonces."""
-    return os.urandom(count)
+    return _drawn.take(count)
 
 
 def new_token(now: datetime) -> str:
     """A token of 32 hex characters that nobody can guess; it sorts by time, which keeps its index small."""
     millis = int(now.timestamp() * 1000).to_bytes(_PREFIX_BYTES, "big")
-    return (millis + os.urandom(_TOKEN_BYTES - _PREFIX_BYTES)).hex()
+    return (millis + random_bytes(_TOKEN_BYTES - _PREFIX_BYTES)).hex()
 
 
 def jitter(low: float, high: float) -> float:

@@ -7,7 +7,7 @@ STOP" are comparisons of the `rev` that it raises, never of clocks.
 import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 import asyncpg
 import orjson
@@ -82,8 +82,7 @@ class Begun:
     waiting: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class _Case:
+class _Case(NamedTuple):
     """One notice with what its decision needs."""
 
     notice: NoticeRow

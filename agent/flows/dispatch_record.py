@@ -6,9 +6,8 @@ that was faster; that is normal and changes nothing.
 
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import assert_never
+from typing import NamedTuple, assert_never
 
 import asyncpg
 import orjson
@@ -25,15 +24,14 @@ from agent.flows.carriers import follow_traffic
 from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
 from agent.flows.lane import Lane
-from agent.store.dispatch import Move, Settling, settle
+from agent.store.dispatch import Ending, Move, Settling, settle
 from agent.store.sql import Connection, execute
 from channels.base import Accepted, Answer, Refusal, Refused, Unknown
 
 TRIES = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Sent:
+class Sent(NamedTuple):
     """One attempt and its answer."""
 
     outgoing: Outgoing
@@ -83,20 +81,19 @@ def _settling(one: Sent, now: datetime, *, spread: bool) -> Settling:
         next_at += (next_at - now) * jitter(0, 0.25)
     if next_at is not None and (asked := _asked_to_wait(answer)) is not None:
         next_at = max(next_at, now + asked)
-    return Settling(
-        outgoing.message.token,
-        outgoing.fence,
+    ending = Ending(
         _state(answer),
-        _provider_id(answer),
         _code(answer),
         _look_at(answer, now),
         None if step.state is NoticeState.SENDING else step,
         next_at,
     )
+    return Settling(outgoing.message.token, outgoing.fence, _provider_id(answer), ending)
 
 
 def _has_failed(settling: Settling) -> bool:
-    return settling.step is not None and settling.step.state is NoticeState.FAILED
+    step = settling.ending.step
+    return step is not None and step.state is NoticeState.FAILED
 
 
 def _state(answer: Answer) -> AttemptState:

@@ -23,7 +23,7 @@ from agent.domain.delivery import (
     prove,
 )
 from agent.flows.lane import Lane, ladder_for
-from agent.store.dispatch import Move, Settling, move_notices, settle
+from agent.store.dispatch import Ending, Move, Settling, move_notices, settle
 from agent.store.keyring import body_place, contact_place, unseal
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Listed
@@ -174,10 +174,8 @@ async def _settling(conn: Connection, lane: Lane, look: _Look, now: datetime) ->
         routes=len(stage.channels) if stage else 1,
         fallback_after=stage.fallback_after if stage else None,
     )
-    return Settling(
-        row["token"], row["fence"], state, look.provider_id, look.proof.value, None, step,
-        step.next_at,
-    )  # fmt: skip
+    ending = Ending(state, look.proof.value, None, step, step.next_at)
+    return Settling(row["token"], row["fence"], look.provider_id, ending)
 
 
 async def _give_up(conn: Connection, lane: Lane, rows: Sequence[Any], now: datetime) -> None:

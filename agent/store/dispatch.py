@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.domain.delivery import AttemptState, NextStep
 from agent.domain.gate import Hold, Point
@@ -13,12 +13,12 @@ from agent.store.sql import Connection, fetch, fetch_value
 NoticeKey = tuple[int, date, str]
 # Which notice, when, by which channel.
 PastContact = tuple[NoticeKey, datetime, str]
+# What there is one of for every message is a named tuple: a frozen dataclass is slower to make.
 # The longest period that a cap may look back over.
 HISTORY = timedelta(days=32)
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeRow:
+class NoticeRow(NamedTuple):
     loan_id: int
     anchor: date
     stage: str
@@ -36,8 +36,7 @@ class NoticeRow:
         return (self.loan_id, self.anchor, self.stage)
 
 
-@dataclass(frozen=True, slots=True)
-class PersonRow:
+class PersonRow(NamedTuple):
     id: int
     ref: str
     rev: int
@@ -47,8 +46,7 @@ class PersonRow:
     region: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PointRow:
+class PointRow(NamedTuple):
     """A contact point with its number's state; the address stays encrypted."""
 
     point: Point
@@ -61,8 +59,7 @@ class PointRow:
     told_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LoanRow:
+class LoanRow(NamedTuple):
     id: int
     ref: str
     currency: str
@@ -229,25 +226,35 @@ async def move_notices(
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Settling:
-    """How one attempt ended, and what becomes of its notice; `step` None leaves the notice as it is."""
+class Ending(NamedTuple):
+    """How attempts ended, and what becomes of their notices; `step` None leaves those as they are."""
 
-    token: str
-    fence: int
     state: AttemptState
-    provider_id: str | None
     code: str | None
     look_at: datetime | None
     step: NextStep | None
     next_at: datetime | None = None
 
 
+class Settling(NamedTuple):
+    """One attempt and how it ended."""
+
+    token: str
+    fence: int
+    provider_id: str | None
+    ending: Ending
+
+
 async def settle(
     conn: Connection, portfolio_id: int, settlings: Sequence[Settling], now: datetime
 ) -> list[Any]:
-    """Settle attempts by compare-and-set and move their notices; returns those that were ours to settle."""
-    steps = [settling.step for settling in settlings]
+    """Settle attempts by compare-and-set and move their notices; returns those that were ours to settle.
+
+    Most of a batch end alike, so each different ending is told once.
+    """
+    numbers: dict[Ending, int] = {}
+    endings = [numbers.setdefault(one.ending, len(numbers) + 1) for one in settlings]
+    steps = [ending.step for ending in numbers]
     return await fetch(
         conn,
         "settle_attempts",
@@ -255,12 +262,13 @@ async def settle(
         now=now,
         tokens=[settling.token for settling in settlings],
         fences=[settling.fence for settling in settlings],
-        states=[settling.state.value for settling in settlings],
         providers=[settling.provider_id for settling in settlings],
-        codes=[settling.code for settling in settlings],
-        looks=[settling.look_at for settling in settlings],
+        endings=endings,
+        states=[ending.state.value for ending in numbers],
+        codes=[ending.code for ending in numbers],
+        looks=[ending.look_at for ending in numbers],
         notice_states=[step.state.value if step else None for step in steps],
-        nexts=[settling.next_at for settling in settlings],
+        nexts=[ending.next_at for ending in numbers],
         routes=[step.route if step else 0 for step in steps],
         reasons=[step.reason if step else None for step in steps],
         stranded=[int(step.stranded) if step else 0 for step in steps],

@@ -153,10 +153,14 @@ returning n.loan_id, n.anchor, n.stage;
 -- Record answers, guarded by token, fence and state: zero rows is normal, a receipt came first. Only an
 -- attempt that was settled here moves its notice, unless it is to stay as it is (no state named).
 with w as materialized (
-    select * from unnest(:tokens::text[], :fences::int[], :states::text[], :providers::text[],
-            :codes::text[], :looks::timestamptz[], :notice_states::text[], :nexts::timestamptz[],
-            :routes::smallint[], :reasons::text[], :stranded::smallint[])
-         as w (token, fence, state, provider_id, code, look_at, notice_state, next_at, route, reason, stranded)
+    -- told apart by place, not joined: the planner would misjudge how many there are
+    select w.token, w.fence, w.provider_id, (:states::text[])[w.ending] as state,
+           (:codes::text[])[w.ending] as code, (:looks::timestamptz[])[w.ending] as look_at,
+           (:notice_states::text[])[w.ending] as notice_state,
+           (:nexts::timestamptz[])[w.ending] as next_at, (:routes::smallint[])[w.ending] as route,
+           (:reasons::text[])[w.ending] as reason, (:stranded::smallint[])[w.ending] as stranded
+    from unnest(:tokens::text[], :fences::int[], :providers::text[], :endings::int[])
+         as w (token, fence, provider_id, ending)
 ), settled as (
     update attempt a
     set state = w.state, provider_id = coalesce(w.provider_id, a.provider_id), code = w.code,
