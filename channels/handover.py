@@ -62,7 +62,7 @@ class LastStep(aiohttp.BytesPayload):
 def open_session(connections: int = 256) -> aiohttp.ClientSession:
     """The one session of a process: keep-alive shorter than the server's, no cookies, no extras."""
     return aiohttp.ClientSession(
-        connector=Connector(limit=connections, keepalive_timeout=15, ttl_dns_cache=60),
+        connector=Connector(limit=connections),
         cookie_jar=aiohttp.DummyCookieJar(),
         skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
         auto_decompress=False,

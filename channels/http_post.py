@@ -8,8 +8,8 @@ exactly one well-formed answer to exactly one request is unknown, and its connec
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple, cast
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any, NamedTuple, cast
 
 import aiohttp
 import httptools
@@ -50,8 +50,8 @@ class Posts:
         self._tls = (tls or ssl.create_default_context()) if url.scheme == "https" else None
         self._head = _head(url, headers)
         self._turns = asyncio.Semaphore(connections)
-        self._idle: list[_Line] = []
-        self._open: set[_Line] = set()
+        self._idle: list[Line] = []
+        self._open: set[Line] = set()
         self._all_gone = asyncio.Event()
 
     async def post(
@@ -68,7 +68,7 @@ class Posts:
         if not await self._turn(due):
             return NO_CONNECTION
         try:
-            line = self._kept() or await self._connect(due)
+            line = self._kept() or await self.connect(due)
             if line is None:
                 return NO_CONNECTION
             request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
@@ -85,7 +85,7 @@ class Posts:
         except TimeoutError:
             return False
 
-    def _kept(self) -> "_Line | None":
+    def _kept(self) -> "Line | None":
         """The connection that was quiet for the shortest time, if it is still good."""
         while self._idle:
             line = self._idle.pop()
@@ -94,26 +94,27 @@ class Posts:
             line.drop()
         return None
 
-    async def _connect(self, due: float) -> "_Line | None":
+    async def connect(self, due: float) -> "Line | None":
+        """A new connection; None if there is none by `due`."""
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout_at(min(due, loop.time() + CONNECT_SECONDS)):
                 _, line = await loop.create_connection(
-                    lambda: _Line(self), self._host, self._port, ssl=self._tls
+                    lambda: Line(self), self._host, self._port, ssl=self._tls
                 )
         except (OSError, TimeoutError):
             return None
         return line
 
-    def opened(self, line: "_Line") -> None:
+    def opened(self, line: "Line") -> None:
         """Told by a line that it is connected."""
         self._open.add(line)
 
-    def keep(self, line: "_Line") -> None:
+    def keep(self, line: "Line") -> None:
         """Told by a line that it may be used again."""
         self._idle.append(line)
 
-    def gone(self, line: "_Line") -> None:
+    def gone(self, line: "Line") -> None:
         """Told by a line that its connection is closed."""
         self._open.discard(line)
         if line in self._idle:
@@ -138,27 +139,32 @@ class Posts:
 class Connector(aiohttp.TCPConnector):
     """The connections of a session; those for posts are kept beside them and closed with them."""
 
-    def __init__(self, *, limit: int, keepalive_timeout: float, ttl_dns_cache: int) -> None:
-        super().__init__(
-            limit=limit, keepalive_timeout=keepalive_timeout, ttl_dns_cache=ttl_dns_cache
-        )
-        self.posts: dict[URL, Posts] = {}
+    def __init__(self, *, limit: int = 256) -> None:
+        super().__init__(limit=limit, keepalive_timeout=KEEP_SECONDS, ttl_dns_cache=60)
+        self._posts: dict[URL, Posts] = {}
 
-    def close(self, *, abort_ssl: bool = False) -> Awaitable[None]:
+    def posts(self, url: URL, headers: Mapping[str, str]) -> Posts:
+        """Those for posts to one URL, the same for every channel that sends there."""
+        if url not in self._posts:
+            self._posts[url] = self.new_posts(url, headers)
+        return self._posts[url]
+
+    def new_posts(self, url: URL, headers: Mapping[str, str]) -> Posts:
+        """As many at once as there are connections."""
+        return Posts(url, headers, connections=self.limit)
+
+    def close(self, *, abort_ssl: bool = False) -> Coroutine[Any, Any, None]:
         """Close everything."""
-        for posts in self.posts.values():
+        for posts in self._posts.values():
             posts.drop()
         return super().close(abort_ssl=abort_ssl)
 
 
 def posts_of(session: aiohttp.ClientSession, url: URL, headers: Mapping[str, str]) -> Posts:
-    """The connections for posts to one URL, the same for everybody who uses this session."""
+    """The connections for posts that belong to a session of `channels.handover.open_session`."""
     connector = session.connector
-    if not isinstance(connector, Connector):
-        raise TypeError("open the session with channels.handover.open_session")
-    if url not in connector.posts:
-        connector.posts[url] = Posts(url, headers, connections=connector.limit)
-    return connector.posts[url]
+    assert isinstance(connector, Connector), "a session of open_session has its own connector"
+    return connector.posts(url, headers)
 
 
 def _head(url: URL, headers: Mapping[str, str]) -> bytes:
@@ -172,7 +178,7 @@ def _head(url: URL, headers: Mapping[str, str]) -> bytes:
     return "\r\n".join([*lines, "Content-Length: "]).encode("latin-1")
 
 
-class _Line(asyncio.Protocol):
+class Line(asyncio.Protocol):
     """One connection: idle, or waiting for the answer to one request."""
 
     __slots__ = (

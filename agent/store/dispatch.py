@@ -46,7 +46,8 @@ class PersonRow(NamedTuple):
     region: str | None = None
 
 
-class PointRow(NamedTuple):
+@dataclass(frozen=True, slots=True)
+class PointRow:
     """A contact point with its number's state; the address stays encrypted."""
 
     point: Point

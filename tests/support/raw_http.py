@@ -3,13 +3,16 @@
 import asyncio
 import socket
 import struct
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 
 import aiohttp
 from aiohttp.connector import Connection
 from aiohttp.tracing import Trace
+from yarl import URL
+
+from channels.http_post import Connector, Line, Posts
 
 ABORT = struct.pack("ii", 1, 0)
 
@@ -85,7 +88,7 @@ class JumpingClock:
         return asyncio.get_running_loop().time() + self.offset
 
 
-class SleepingConnector(aiohttp.TCPConnector):
+class SleepingConnector(Connector):
     """The process sleeps after it has connected, and wakes up when its deadline is long past."""
 
     def __init__(self, clock: JumpingClock) -> None:
@@ -101,3 +104,17 @@ class SleepingConnector(aiohttp.TCPConnector):
         connection = await super().connect(req, traces, timeout)
         self._clock.offset += 100.0
         return connection
+
+    def new_posts(self, url: URL, headers: Mapping[str, str]) -> Posts:
+        return _SleepingPosts(self._clock, url, headers)
+
+
+class _SleepingPosts(Posts):
+    def __init__(self, clock: JumpingClock, url: URL, headers: Mapping[str, str]) -> None:
+        super().__init__(url, headers)
+        self._clock = clock
+
+    async def connect(self, due: float) -> Line | None:
+        line = await super().connect(due)
+        self._clock.offset += 100.0
+        return line
