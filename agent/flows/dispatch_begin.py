@@ -4,43 +4,33 @@ One transaction. What it commits is the only thing that may leave; "after a paym
 STOP" are comparisons of the `rev` that it raises, never of clocks.
 """
 
-import hashlib
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any
 
 import asyncpg
-import orjson
 
 from agent.clock import new_token
 from agent.domain.calendar import local_date
-from agent.domain.conduct import Contact, ContactFacts
 from agent.domain.delivery import DISPATCH_WINDOW, NoticeState
 from agent.domain.frame import MessageClass, Setting, country_of
 from agent.domain.gate import (
-    GUARD,
     Decision,
-    Hold,
-    NoticeFacts,
     Point,
     Verdict,
     decide,
     good_for,
 )
-from agent.domain.ladder import Action, Grade, Ladder, Problem, Stage, superseded_at
+from agent.domain.ladder import Action, Grade, Problem, Stage
 from agent.domain.message import Composed, Wording, compose
-from agent.domain.standing import Status
-from agent.domain.zonetime import seconds_of
 from agent.flows.carriers import Traffic, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
+from agent.flows.dispatch_case import Case, case_of, facts_hash
 from agent.flows.lane import Lane, ladder_for
 from agent.store.dispatch import (
     Facts,
-    LoanRow,
     Move,
     NoticeKey,
-    NoticeRow,
-    PersonRow,
     PointRow,
     claim_due,
     move_notices,
@@ -82,24 +72,13 @@ class Begun:
     waiting: bool = False
 
 
-class _Case(NamedTuple):
-    """One notice with what its decision needs."""
-
-    notice: NoticeRow
-    stage: Stage | None
-    loan: LoanRow
-    person: PersonRow
-    facts: NoticeFacts
-    points: tuple[PointRow, ...]
-
-
 @dataclass(slots=True)
 class _Batch:
     """What the decisions of one begin add up to, before it is written."""
 
     now: datetime
     deadline: float
-    decisions: list[tuple[_Case, Decision]] = field(default_factory=list)
+    decisions: list[tuple[Case, Decision]] = field(default_factory=list)
     outgoing: list[Outgoing] = field(default_factory=list)
     attempts: list[tuple[Any, ...]] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
@@ -136,7 +115,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
         for version in {notice.version for notice in notices}
     }
     for notice in notices:
-        case = _case(notice, ladders[notice.version], facts, lane, batch.now)
+        case = case_of(notice, ladders[notice.version], facts, lane, batch.now)
         decision = _decide(case, lane, batch)
         batch.decisions.append((case, decision))
         _follow(case, decision, facts, lane, batch)
@@ -165,77 +144,7 @@ def _begun(batch: _Batch, claimed: int) -> Begun:
     )
 
 
-def _case(
-    notice: NoticeRow, ladder: Ladder | None, facts: Facts, lane: Lane, now: datetime
-) -> _Case:
-    stage = ladder.stage(notice.stage) if ladder else None
-    loan, person = facts.loans[notice.loan_id], facts.people[notice.borrower_id]
-    # an erased person's addresses cannot be read any more, so there is none
-    points = tuple(facts.points.get(person.id, ())) if person.data_key is not None else ()
-    overtaken = superseded_at(ladder, notice.stage, notice.anchor, loan.zone) if ladder else None
-    gate_facts = NoticeFacts(
-        loan=loan.ref,
-        stage=notice.stage,
-        action=stage.action if stage else Action.MESSAGE,
-        anchor=notice.anchor,
-        due_at=notice.due_at,
-        not_after=notice.not_after,
-        route=stage.channels[notice.route :] if stage else (),
-        status=Status(loan.status),
-        loan_anchor=loan.anchor,
-        contact_ended=loan.contact_ended,
-        superseded_at=overtaken,
-        holds=_holds(facts, notice),
-        pauses=_paused(facts, notice, loan, person),
-        points=tuple(row.point for row in points),
-        contact=_contact_facts(facts, notice, loan, person, now),
-        stage_known=stage is not None,
-        paused_channels=tuple(
-            sorted(subject for scope, subject in facts.pauses if scope == "channel")
-        ),
-        missing_packs=lane.rules_for(person.region).missing,
-    )
-    return _Case(notice, stage, loan, person, gate_facts, points)
-
-
-def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -> tuple[str, ...]:
-    """The kill switches that cover a notice whichever way it goes."""
-    if not facts.pauses:
-        return ()
-    covering = (
-        ("all", ""), ("portfolio", ""), ("stage", notice.stage), ("loan", loan.ref),
-        ("person", person.ref),
-    )  # fmt: skip
-    return tuple(scope for scope, subject in covering if (scope, subject) in facts.pauses)
-
-
-def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
-    covering = facts.holds.get(notice.borrower_id, ())
-    return tuple(hold for loan_id, hold in covering if loan_id in (None, notice.loan_id))
-
-
-def _contact_facts(
-    facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow, now: datetime
-) -> ContactFacts:
-    """House caps count notices, and a fallback of this one is not a second; the law counts contacts."""
-    told = facts.contacts.get(notice.borrower_id, ())
-    first: dict[NoticeKey, datetime] = {}
-    for key, at, _ in told:
-        first.setdefault(key, at)
-    first.pop(notice.key, None)
-    return ContactFacts(
-        person.zones,
-        tuple(first.values()),
-        GUARD,
-        contacts=tuple(
-            Contact(seconds_of(at), channel, debt=str(key[0])) for key, at, channel in told
-        ),
-        dpd=None if loan.anchor is None else (local_date(now, loan.zone) - loan.anchor).days,
-        debt=str(notice.loan_id),
-    )
-
-
-def _decide(case: _Case, lane: Lane, batch: _Batch) -> Decision:
+def _decide(case: Case, lane: Lane, batch: _Batch) -> Decision:
     decision = decide(case.facts, lane.rules_for(case.person.region).packs, batch.now)
     point = decision.point
     if decision.verdict is not Verdict.SEND or point is None:
@@ -259,11 +168,11 @@ def busy_for(age: timedelta) -> timedelta:
     return min(max(age, BUSY_FIRST), BUSY_MAX)
 
 
-def _row_of(case: _Case, point: Point) -> PointRow:
+def _row_of(case: Case, point: Point) -> PointRow:
     return next(row for row in case.points if row.point is point)
 
 
-def _follow(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
+def _follow(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
     match decision.verdict:
         case Verdict.SNOOZE:
             batch.moves.append(_move(case, case.notice.state, next_at=decision.until))
@@ -281,7 +190,7 @@ def _follow(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: _B
 
 
 def _move(
-    case: _Case,
+    case: Case,
     state: str,
     *,
     next_at: datetime | None = None,
@@ -291,7 +200,7 @@ def _move(
     return Move(notice.key, notice.fence, state, next_at, notice.route, reason)
 
 
-def _send_off(case: _Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
+def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
     assert decision.point is not None
     assert case.stage is not None
     assert case.stage.message is not None
@@ -333,7 +242,7 @@ def _text_refused(row: PointRow, composed: Composed, lane: Lane, batch: _Batch) 
     return None if refused is None else f"text-{refused}"
 
 
-def _address(case: _Case, row: PointRow, lane: Lane) -> str:
+def _address(case: Case, row: PointRow, lane: Lane) -> str:
     assert case.person.data_key is not None
     key = lane.keyring.person_key(case.person.data_key)
     return unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
@@ -349,7 +258,7 @@ def _setting(stage: Stage, channel: str, address: str, lane: Lane) -> Setting:
 
 
 def _outgoing(
-    case: _Case, row: PointRow, composed: Composed, address: str, lane: Lane, batch: _Batch
+    case: Case, row: PointRow, composed: Composed, address: str, lane: Lane, batch: _Batch
 ) -> Outgoing:
     assert case.stage is not None
     token = new_token(batch.now)
@@ -372,7 +281,7 @@ def _outgoing(
     )
 
 
-def _names(case: _Case, channel: str, lane: Lane) -> tuple[str, str] | tuple[None, None]:
+def _names(case: Case, channel: str, lane: Lane) -> tuple[str, str] | tuple[None, None]:
     """Opaque names of the notice and of the loan, by which a phone knows a double."""
     if channel not in lane.kept:
         return None, None
@@ -384,7 +293,7 @@ def _names(case: _Case, channel: str, lane: Lane) -> tuple[str, str] | tuple[Non
     )
 
 
-def _good_for(case: _Case, channel: str, lane: Lane, now: datetime) -> int | None:
+def _good_for(case: Case, channel: str, lane: Lane, now: datetime) -> int | None:
     """Seconds that the provider may keep a message: its contact window ends what it may do with it."""
     if channel not in lane.carriers and channel not in lane.kept:
         return None
@@ -394,7 +303,7 @@ def _good_for(case: _Case, channel: str, lane: Lane, now: datetime) -> int | Non
 
 
 def _attempt(
-    case: _Case, row: PointRow, composed: Composed, outgoing: Outgoing, amount: int, lane: Lane
+    case: Case, row: PointRow, composed: Composed, outgoing: Outgoing, amount: int, lane: Lane
 ) -> tuple[Any, ...]:
     assert case.stage is not None
     assert case.person.data_key is not None
@@ -451,8 +360,3 @@ async def _write_decisions(conn: Connection, lane: Lane, batch: _Batch) -> None:
         zones=[case.loan.zone for case, _ in made],
         revs=[case.person.rev for case, _ in made],
     )
-
-
-def facts_hash(facts: NoticeFacts) -> bytes:
-    """A fingerprint of what a decision looked at: the same facts, the same hash."""
-    return hashlib.sha256(orjson.dumps(facts, default=str)).digest()

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.domain.account import Loan
 from agent.domain.outcome import Claim, OutcomeType
@@ -14,8 +14,9 @@ from agent.store.sql import Connection, copy_rows, execute, fetch
 Key = tuple[int, int]
 
 
-@dataclass(frozen=True, slots=True)
-class EventRow:
+class EventRow(NamedTuple):
+    """A stored event; a named tuple because every event becomes one."""
+
     portfolio_id: int
     id: str
     source: str
@@ -42,7 +43,7 @@ class StoredLoan:
     loan: Loan
 
 
-_EVENT = tuple(EventRow.__dataclass_fields__)
+_EVENT = EventRow._fields
 _LOAN = (
     "portfolio_id", "id", "ref", "borrower_id", "product", "currency", "zone", "opened_at",
     "principal_minor", "status", "anchor", "anchor_since", "balance_minor", "paid_minor", "bucket",
@@ -244,9 +245,4 @@ async def insert_outcomes(conn: Connection, rows: Sequence[tuple[Any, ...]]) -> 
 
 async def insert_events(conn: Connection, rows: Sequence[EventRow]) -> None:
     """Events as stored facts, by COPY."""
-    await copy_rows(conn, "ledger_event", _EVENT, [astuple_shallow(row) for row in rows])
-
-
-def astuple_shallow(row: EventRow) -> tuple[Any, ...]:
-    """Like `dataclasses.astuple`, without copying the values."""
-    return tuple(getattr(row, name) for name in _EVENT)
+    await copy_rows(conn, "ledger_event", _EVENT, rows)

@@ -9,7 +9,7 @@ from agent.clock import VirtualClock
 from agent.domain.gate import GUARD, Hold, NoticeFacts
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
-from agent.flows.dispatch_begin import _case, facts_hash
+from agent.flows.dispatch_case import case_of, facts_hash
 from agent.flows.lane import ladder_for
 from agent.store.dispatch import Facts, claim_due, read_facts
 from agent.store.keyring import Keyring
@@ -41,7 +41,7 @@ async def looked_at(town: World) -> tuple[NoticeFacts, Facts]:
         (notice,) = await claim_due(conn, lane.portfolio.id, now, 10)
         facts = await read_facts(conn, lane.portfolio.id, [notice], now)
         ladder = await ladder_for(conn, lane.portfolio, notice.version)
-        return _case(notice, ladder, facts, lane, now).facts, facts
+        return case_of(notice, ladder, facts, lane, now).facts, facts
 
 
 async def test_all_that_the_gate_asks_is_there(town: World) -> None:

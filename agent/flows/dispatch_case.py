@@ -1,0 +1,103 @@
+"""What one notice's decision looks at: the facts read under the locks, as the gate wants them."""
+
+import hashlib
+from datetime import datetime
+from typing import NamedTuple
+
+import orjson
+
+from agent.domain.calendar import local_date
+from agent.domain.conduct import Contact, ContactFacts
+from agent.domain.gate import GUARD, Hold, NoticeFacts
+from agent.domain.ladder import Action, Ladder, Stage, superseded_at
+from agent.domain.standing import Status
+from agent.domain.zonetime import seconds_of
+from agent.flows.lane import Lane
+from agent.store.dispatch import Facts, LoanRow, NoticeKey, NoticeRow, PersonRow, PointRow
+
+
+class Case(NamedTuple):
+    """One notice with what its decision needs."""
+
+    notice: NoticeRow
+    stage: Stage | None
+    loan: LoanRow
+    person: PersonRow
+    facts: NoticeFacts
+    points: tuple[PointRow, ...]
+
+
+def case_of(
+    notice: NoticeRow, ladder: Ladder | None, facts: Facts, lane: Lane, now: datetime
+) -> Case:
+    """Put together what the gate asks of one notice, from what was read for its batch."""
+    stage = ladder.stage(notice.stage) if ladder else None
+    loan, person = facts.loans[notice.loan_id], facts.people[notice.borrower_id]
+    # an erased person's addresses cannot be read any more, so there is none
+    points = tuple(facts.points.get(person.id, ())) if person.data_key is not None else ()
+    overtaken = superseded_at(ladder, notice.stage, notice.anchor, loan.zone) if ladder else None
+    gate_facts = NoticeFacts(
+        loan=loan.ref,
+        stage=notice.stage,
+        action=stage.action if stage else Action.MESSAGE,
+        anchor=notice.anchor,
+        due_at=notice.due_at,
+        not_after=notice.not_after,
+        route=stage.channels[notice.route :] if stage else (),
+        status=Status(loan.status),
+        loan_anchor=loan.anchor,
+        contact_ended=loan.contact_ended,
+        superseded_at=overtaken,
+        holds=_holds(facts, notice),
+        pauses=_paused(facts, notice, loan, person),
+        points=tuple(row.point for row in points),
+        contact=_contact_facts(facts, notice, loan, person, now),
+        stage_known=stage is not None,
+        paused_channels=tuple(
+            sorted(subject for scope, subject in facts.pauses if scope == "channel")
+        ),
+        missing_packs=lane.rules_for(person.region).missing,
+    )
+    return Case(notice, stage, loan, person, gate_facts, points)
+
+
+def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -> tuple[str, ...]:
+    """The kill switches that cover a notice whichever way it goes."""
+    if not facts.pauses:
+        return ()
+    covering = (
+        ("all", ""), ("portfolio", ""), ("stage", notice.stage), ("loan", loan.ref),
+        ("person", person.ref),
+    )  # fmt: skip
+    return tuple(scope for scope, subject in covering if (scope, subject) in facts.pauses)
+
+
+def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
+    covering = facts.holds.get(notice.borrower_id, ())
+    return tuple(hold for loan_id, hold in covering if loan_id in (None, notice.loan_id))
+
+
+def _contact_facts(
+    facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow, now: datetime
+) -> ContactFacts:
+    """House caps count notices, and a fallback of this one is not a second; the law counts contacts."""
+    told = facts.contacts.get(notice.borrower_id, ())
+    first: dict[NoticeKey, datetime] = {}
+    for key, at, _ in told:
+        first.setdefault(key, at)
+    first.pop(notice.key, None)
+    return ContactFacts(
+        person.zones,
+        tuple(first.values()),
+        GUARD,
+        contacts=tuple(
+            Contact(seconds_of(at), channel, debt=str(key[0])) for key, at, channel in told
+        ),
+        dpd=None if loan.anchor is None else (local_date(now, loan.zone) - loan.anchor).days,
+        debt=str(notice.loan_id),
+    )
+
+
+def facts_hash(facts: NoticeFacts) -> bytes:
+    """A fingerprint of what a decision looked at: the same facts, the same hash."""
+    return hashlib.sha256(orjson.dumps(facts, default=str)).digest()
