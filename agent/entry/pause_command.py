@@ -57,14 +57,13 @@ def pause(
 def resume(
     scope: Scope,
     subject: Subject = None,
-    reason: Annotated[str, typer.Option("--reason", help="Why; for your own records.")] = "",
+    reason: Annotated[str, typer.Option("--reason", help="Why; kept for the trail.")] = "",
     portfolio: Where = None,
     by: By = None,
     as_json: AsJson = False,
 ) -> None:
     """Contact goes on where nothing else stands against it."""
-    del reason
-    done = run(_switch(scope, subject, portfolio, by, None))
+    done = run(_switch(scope, subject, portfolio, by, reason, ends=True))
     show(
         _json(done, "resumed"),
         as_json=as_json,
@@ -73,7 +72,13 @@ def resume(
 
 
 async def _switch(
-    scope: str, subject: str | None, portfolio: str | None, by: str | None, reason: str | None
+    scope: str,
+    subject: str | None,
+    portfolio: str | None,
+    by: str | None,
+    reason: str,
+    *,
+    ends: bool = False,
 ) -> "Switched":
     from agent import config
     from agent.adapters.embedded import open_database
@@ -89,8 +94,9 @@ async def _switch(
     async with open_database(settings.data_dir, config.revealed(settings.database_url)) as url:
         pool = await open_pool(url, max_size=1)
         try:
-            if reason is None:
-                done = await switches.resume(pool, switch, by=who, now=now)
+            if ends:
+                why = reason.strip() or None
+                done = await switches.resume(pool, switch, reason=why, by=who, now=now)
             else:
                 done = await switches.pause(pool, switch, reason=reason, by=who, now=now)
         finally:

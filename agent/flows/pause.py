@@ -86,7 +86,12 @@ async def pause(
 
 
 async def resume(
-    pool: "asyncpg.Pool[asyncpg.Record]", switch: Switch, *, by: str, now: datetime
+    pool: "asyncpg.Pool[asyncpg.Record]",
+    switch: Switch,
+    *,
+    reason: str | None,
+    by: str,
+    now: datetime,
 ) -> Switched | Unclear:
     """End a kill switch; what it held back is looked at again at once."""
     async with pool.acquire() as conn, conn.transaction():
@@ -99,6 +104,7 @@ async def resume(
             portfolio=place.portfolio_id,
             scope=switch.scope.value,
             subject=place.subject,
+            reason=reason,
             by=by,
             now=now,
             rev=await _raise(conn, place.portfolio_id),

@@ -532,6 +532,7 @@ CREATE TABLE public.pause (
     resumed_at timestamp with time zone,
     resumed_by text,
     resumed_rev bigint,
+    resume_reason text,
     CONSTRAINT pause_check CHECK (((resumed_at IS NULL) = (resumed_rev IS NULL))),
     CONSTRAINT pause_reason_check CHECK ((reason <> ''::text)),
     CONSTRAINT pause_scope_check CHECK ((scope = ANY (ARRAY['all'::text, 'portfolio'::text, 'channel'::text, 'stage'::text, 'loan'::text, 'person'::text])))

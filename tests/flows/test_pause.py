@@ -45,7 +45,9 @@ async def stop(town: World, scope: Scope, subject: str | None = None) -> Switche
 
 
 async def go_on(town: World, scope: Scope, subject: str | None = None) -> Switched:
-    done = await resume(town.pool, Switch(scope, subject), by="bob", now=town.clock.now())
+    done = await resume(
+        town.pool, Switch(scope, subject), reason="repaired", by="bob", now=town.clock.now()
+    )
     assert isinstance(done, Switched), done
     return done
 
@@ -219,6 +221,7 @@ async def test_the_commands(town: World, database_url: str) -> None:
     assert code == 0
     assert isinstance(done, dict)
     assert done["resumed"] is True
+    assert await town.value("select resume_reason from pause") == "repaired"
     for wrong in (
         ("pause", "all"),
         ("pause", "village", "--reason", "x"),

@@ -87,7 +87,9 @@ class Month:
 
     async def calm(self) -> None:
         for switch in SWITCHES:
-            await resume(self.town.pool, switch, by="bob", now=self.town.clock.now())
+            await resume(
+                self.town.pool, switch, reason="repaired", by="bob", now=self.town.clock.now()
+            )
 
 
 @pytest.mark.parametrize("seed", [1, 2])

@@ -27,7 +27,7 @@ returning id;
 
 -- name: close_pause
 -- The end of a kill switch.
-update pause set resumed_at = :now, resumed_by = :by, resumed_rev = :rev
+update pause set resumed_at = :now, resumed_by = :by, resumed_rev = :rev, resume_reason = :reason
 where portfolio_id = :portfolio and scope = :scope and subject = :subject and resumed_at is null
 returning id;
 
