@@ -1,4 +1,4 @@
-"""What the two baselines of dispatch work on: one narrow table, the best that can be done.
+"""What the baselines of dispatch work on: one narrow table, the best that can be done.
 
 A message's text stands there ready, its address readable: no rules, no rendering, no encryption, no
 decision, no history. An index holds only what waits.
@@ -34,6 +34,7 @@ RECORD = """
 update outbox o set status = 2, sid = w.sid
 from unnest($1::bigint[], $2::text[]) as w (id, sid) where o.id = w.id
 """
+TAKE = "update outbox set status = 1 where id = $1 and status = 0 returning address, body"
 ONE = "update outbox set status = 2, sid = $2 where id = $1"
 
 
