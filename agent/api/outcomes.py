@@ -12,7 +12,7 @@ from aiohttp import web
 from agent.api.deps import DEPS, Deps
 from agent.api.problem import Problem
 from agent.domain.feed import cloud_event, parse_outcome_id
-from agent.flows.ledger_desk import acknowledge_pulled
+from agent.flows.ledger_desk import acknowledge_pulled, page_to_pull
 from agent.store import outcomes as store
 from agent.store.sql import Connection
 
@@ -32,7 +32,7 @@ async def get_outcomes(request: web.Request) -> web.Response:
     after = _read_cursor(request.query.get("cursor"))
     async with deps.pool.acquire() as conn:
         _, portfolio_id = await _portfolio(conn, request.query.get("portfolio"))
-        page, place = await store.unacknowledged(conn, portfolio_id, after, limit)
+    page, place = await page_to_pull(deps.pool, portfolio_id, after, limit, deps.clock.now())
     body = {
         "outcomes": [cloud_event(told) for told in page],
         "next": _cursor(place) if place else None,

@@ -21,6 +21,8 @@ BACKOFF_MAX = timedelta(minutes=15)
 RETRY_AFTER_MAX = timedelta(hours=1)
 _DOUBLINGS_MAX = 16
 _SEQ_MAX = 2**31 - 1
+# Holds the place of an outcome in its loan's sequence.
+WITHHELD = "outcome.withheld"
 
 # About the address we post to, not about one outcome: sticking every loan for it would be wrong.
 _MISDIRECTED = frozenset(
@@ -40,7 +42,10 @@ _TRY_AGAIN = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """One numbered outcome with all that its wording needs."""
+    """One numbered outcome with all that its wording needs.
+
+    `withheld`: it was taken back before the person was told of it, so nobody hears what it said.
+    """
 
     portfolio: str
     loan: str
@@ -50,6 +55,7 @@ class Told:
     occurred_at: datetime
     data: Mapping[str, Any]
     corrects: int | None = None
+    withheld: bool = False
 
     @property
     def id(self) -> str:
@@ -115,7 +121,7 @@ def cloud_event(told: Told) -> dict[str, Any]:
 
     The same outcome gives the same bytes wherever it is worded: over HTTP, in a file, by pull.
     """
-    data = dict(told.data)
+    data = {} if told.withheld else dict(told.data)
     if told.corrects is not None:
         data["corrects"] = outcome_id(told.portfolio, told.loan, told.corrects)
         data["corrects_sequence"] = told.corrects
@@ -123,7 +129,7 @@ def cloud_event(told: Told) -> dict[str, Any]:
         "specversion": "1.0",
         "id": told.id,
         "source": f"duly/{_escape(told.portfolio)}",
-        "type": str(told.type),
+        "type": WITHHELD if told.withheld else str(told.type),
         "subject": told.loan,
         "time": local_stamp(told.occurred_at, told.zone),
         "sequence": told.seq,

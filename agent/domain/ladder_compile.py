@@ -21,6 +21,8 @@ STAGES_MAX = 500
 CHANNELS = ("push", "sms")
 # What a ladder may tell the credit ledger by itself.
 OUTCOMES = ("account.charge_off_recommended",)
+# What the law wants people to be told before: a conduct rule of type `prior_notice` names it.
+BUREAU_REPORT = "bureau_report"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _NAME_MAX = 64
 
@@ -68,6 +70,7 @@ class Stage:
     case: str | None = None
     outcome: str | None = None
     ends_contact: bool = False
+    notice_before: str | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -192,6 +195,7 @@ def _build(values: _Values) -> Stage:
         case=values.get("case"),
         outcome=values.get("outcome"),
         ends_contact=values.get("ends_contact", False),
+        notice_before=values.get("notice_before"),
     )
 
 
@@ -214,11 +218,19 @@ def _fits_action(values: _Values, at: str) -> Iterator[Problem]:
         Action.CASE: ("case",),
         Action.OUTCOME: ("outcome",),
     }[action]
-    allowed = (*needed, "fallback_after_minutes") if action is Action.MESSAGE else needed
+    speaks = action is Action.MESSAGE
+    allowed = (*needed, "fallback_after_minutes", "notice_before") if speaks else needed
     for key in needed:
         if key not in values:
             yield Problem(f"{at}{key}", f"missing for action {action.value}", f"write {key} = …")
-    for key in ("message", "channels", "fallback_after_minutes", "case", "outcome"):
+    for key in (
+        "message",
+        "channels",
+        "fallback_after_minutes",
+        "case",
+        "outcome",
+        "notice_before",
+    ):
         if key in values and key not in allowed:
             yield Problem(f"{at}{key}", f"means nothing for action {action.value}", "leave it out")
     if values.get("ends_contact") and action is Action.MESSAGE:
@@ -327,6 +339,10 @@ def _outcome(value: object) -> str | None:
     return value if isinstance(value, str) and value in OUTCOMES else None
 
 
+def _announced(value: object) -> str | None:
+    return BUREAU_REPORT if value == BUREAU_REPORT else None
+
+
 def _flag(value: object) -> bool | None:
     return value if isinstance(value, bool) else None
 
@@ -359,6 +375,7 @@ _STAGE = {
     "case": _Key(_name, f'case = "…", a kind of case in {_SLUG}', required=False),
     "outcome": _Key(_outcome, f"outcome = {' or '.join(OUTCOMES)}", required=False),
     "ends_contact": _Key(_flag, "ends_contact = true or false", required=False),
+    "notice_before": _Key(_announced, f'notice_before = "{BUREAU_REPORT}"', required=False),
     "repeat": _Key(_table, "repeat = { every_days = 7, until_offset_days = 60 }", required=False),
 }
 _REPEAT = {

@@ -4,6 +4,9 @@ import getpass
 import os
 import sys
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, BinaryIO
 
@@ -12,9 +15,10 @@ import typer
 from agent.entry.output import PROBLEMS, AsJson, Refused, run, show
 
 if TYPE_CHECKING:
+    import asyncpg
     from rich.console import Console
 
-    from agent.flows.ledger_desk import Replayed
+    from agent.flows.ledger_desk import HeldOutcome, Noticed, Replayed
 
 outcomes = typer.Typer(
     no_args_is_help=True, help="What the credit ledger is told: write it out, or feed it again."
@@ -36,7 +40,8 @@ def export(
 ) -> None:
     """Write all outcomes as CloudEvents, one JSON a line, in order per loan.
 
-    Without --out they go to standard output. Nothing is acknowledged by this.
+    Without --out they go to standard output. Nothing is acknowledged by this. It is a record for you,
+    not a delivery: what is held back for its prior notice is in it (`duly outcomes held` lists that).
     """
     if out is None:
         run(_write(sys.stdout.buffer, loan))
@@ -135,18 +140,92 @@ def _sentence(item: "Replayed") -> str:
 
 
 async def _replay(loan: str, from_seq: int | None, actor: str) -> "list[Replayed]":
-    from agent import config
-    from agent.adapters.embedded import open_database
     from agent.clock import SystemClock
     from agent.flows import ledger_desk
+
+    async with _pool() as pool:
+        return await ledger_desk.replay(
+            pool, loan, actor=actor, now=SystemClock().now(), from_seq=from_seq
+        )
+
+
+@outcomes.command()
+def held(as_json: AsJson = False) -> None:
+    """List what waits for the notice that must come before it, with the rules that say so."""
+    found = run(_held())
+
+    def pleasant(console: "Console") -> None:
+        for one in found:
+            rules = ", ".join(one.rules)
+            console.print(
+                f"{one.portfolio}/{one.loan} number {one.seq}, {one.type}: {rules};"
+                f" looked at again {one.looked_at:%Y-%m-%d %H:%M} UTC"
+            )
+        if not found:
+            console.print("Nothing is held back.")
+
+    show({"held": [asdict(one) for one in found]}, as_json=as_json, pleasant=pleasant)
+
+
+async def _held() -> "list[HeldOutcome]":
+    from agent.flows import ledger_desk
+
+    async with _pool() as pool, pool.acquire() as conn:
+        return await ledger_desk.held_outcomes(conn)
+
+
+@outcomes.command()
+def noticed(
+    loan: Annotated[str, typer.Argument(help="Reference of the loan.")],
+    on: Annotated[
+        datetime, typer.Option(formats=["%Y-%m-%d"], help="The day on which it was given.")
+    ],
+    reason: Annotated[str, typer.Option(help="How it was given: registered letter, call …")],
+    actor: Annotated[
+        str | None, typer.Option(help="Who says so; your login name unless given.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Record that the notice before adverse reporting was given by other means.
+
+    It counts like one that Duly sent: what waits for it leaves when the days of its rules are over.
+    """
+    if not reason.strip():
+        raise Refused("say how the notice was given: --reason 'registered letter of …'")
+    done = run(_noticed(loan, on.date(), actor or getpass.getuser(), reason))
+
+    def pleasant(console: "Console") -> None:
+        for one in done:
+            console.print(f"{one.portfolio}/{one.loan}: noted for what is due since {one.anchor}.")
+        if not done:
+            console.print(f"No loan called {loan} owes anything.")
+
+    show({"noticed": [asdict(one) for one in done]}, as_json=as_json, pleasant=pleasant)
+    if not done:
+        raise typer.Exit(PROBLEMS)
+
+
+async def _noticed(loan: str, on: date, actor: str, reason: str) -> "list[Noticed]":
+    from agent.clock import SystemClock
+    from agent.flows import ledger_desk
+
+    now = SystemClock().now()
+    if on > now.date():
+        raise Refused(f"{on} is still to come: a notice counts from the day it was given")
+    async with _pool() as pool:
+        return await ledger_desk.note_given(pool, loan, on, actor=actor, reason=reason, now=now)
+
+
+@asynccontextmanager
+async def _pool() -> "AsyncIterator[asyncpg.Pool[asyncpg.Record]]":
+    from agent import config
+    from agent.adapters.embedded import open_database
     from agent.store.connect import open_pool
 
     settings = config.load()
     async with open_database(settings.data_dir, config.revealed(settings.database_url)) as url:
         pool = await open_pool(url, max_size=1)
         try:
-            return await ledger_desk.replay(
-                pool, loan, actor=actor, now=SystemClock().now(), from_seq=from_seq
-            )
+            yield pool
         finally:
             await pool.close()

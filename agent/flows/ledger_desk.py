@@ -1,15 +1,20 @@
 """What staff and a pulling ledger do with outcomes: let a feed go on, acknowledge, read them all."""
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime
 
+from agent.domain.adverse import ADVERSE
 from agent.domain.feed import Told
+from agent.domain.ladder_compile import BUREAU_REPORT
 from agent.flows.ledger_feed import REJECTED_CASE, Pool, transact
+from agent.flows.prior_notice import judge
 from agent.store import outcomes as store
+from agent.store import prior_notice
 from agent.store.sql import Connection
 
 EXPORT_LOANS = 1_000
+HELD_MOST = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +47,59 @@ async def replay(
 
 
 @dataclass(frozen=True, slots=True)
+class Noticed:
+    """A notice that staff gave: about which due date of which loan."""
+
+    portfolio: str
+    loan: str
+    anchor: date
+
+
+async def note_given(
+    pool: Pool, loan: str, on: date, *, actor: str, reason: str, now: datetime
+) -> list[Noticed]:
+    """Staff gave the notice before adverse reporting by other means; its days count from then.
+
+    It is about what is owed now: a later delinquency wants a notice of its own. What waits for it is
+    looked at again at once.
+    """
+    async with pool.acquire() as conn, conn.transaction():
+        done = []
+        for portfolio_id, loan_id, portfolio in await store.loans_by_ref(conn, loan):
+            anchor = await prior_notice.give(
+                conn, (portfolio_id, loan_id), BUREAU_REPORT, on, by=actor, reason=reason, now=now
+            )
+            if anchor is not None:
+                await store.unstick(conn, portfolio_id, loan_id, now)
+                done.append(Noticed(portfolio, loan, anchor))
+        return done
+
+
+@dataclass(frozen=True, slots=True)
+class HeldOutcome:
+    """An outcome that waits for its prior notice, the rules that say so, and the next look at it."""
+
+    portfolio: str
+    loan: str
+    seq: int
+    type: str
+    rules: tuple[str, ...]
+    occurred_at: datetime
+    looked_at: datetime
+
+
+async def held_outcomes(conn: Connection) -> list[HeldOutcome]:
+    """What is held back now, loan by loan."""
+    return [
+        HeldOutcome(
+            row["portfolio"], row["loan"], row["seq"], row["type"], tuple(row["held_by"]),
+            row["occurred_at"], row["next_try_at"],
+        )
+        for row in await prior_notice.held(conn, HELD_MOST)
+    ]  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
 class PullAck:
     """What a pulling ledger's acknowledgement did; `unknown` are places in its list."""
 
@@ -69,6 +127,25 @@ async def acknowledge_pulled(
     already = sum(item.already for item in found)
     unknown = tuple(place for place, name in enumerate(names) if name not in known)
     return PullAck(len(found) - already, already, unknown)
+
+
+async def page_to_pull(
+    pool: Pool, portfolio_id: int, after: tuple[int, int], limit: int, now: datetime
+) -> tuple[list[Told], tuple[int, int] | None]:
+    """One page for a pulling ledger, and the place after it; what waits for its notice is not in it."""
+    async with pool.acquire() as conn, conn.transaction():
+        page, place = await store.unacknowledged_by_loan(conn, portfolio_id, after, limit)
+        adverse = [
+            (loan, told.seq) for loan, told in page if told.type in ADVERSE and not told.withheld
+        ]
+        judged = await judge(conn, portfolio_id, adverse, now)
+    waiting = {loan for loan, _ in judged.waits}
+    first = {loan: min(seq for at, seq in judged.waits if at == loan) for loan in waiting}
+    return [
+        replace(told, withheld=told.withheld or (loan, told.seq) in judged.withheld)
+        for loan, told in page
+        if loan not in first or told.seq < first[loan]
+    ], place
 
 
 async def every_outcome(conn: Connection, loan: str | None = None) -> AsyncIterator[Told]:

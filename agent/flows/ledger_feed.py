@@ -26,6 +26,7 @@ from agent.domain.feed import (
     Rejected,
     backoff,
 )
+from agent.flows.prior_notice import hold_back
 from agent.store import outcomes as store
 from agent.store.sql import Connection
 from agent.telemetry import REGISTRY
@@ -217,8 +218,9 @@ class _Pass:
             batch = await store.lease_runs(
                 conn, self._portfolio_id, now, until, self._pace.batch, self._pace.run
             )
+            runs = await hold_back(conn, self._portfolio_id, batch.runs, now)
         self._drained = batch.seen == 0
-        return batch.runs
+        return runs
 
     async def _send(self, run: store.Run) -> _Result:
         """Outcomes of one loan one after the other; the first that is not acknowledged ends the run."""

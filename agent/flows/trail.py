@@ -185,7 +185,7 @@ def _entries(
     for row in found.attempts:
         yield _attempt(row, found.loan["data_key"], keyring)
     yield from _receipts(found)
-    yield from (_outcome(row, zone) for row in found.outcomes)
+    yield from (_outcome(row, sources, zone) for row in found.outcomes)
     yield from (_case(row, zone) for row in found.cases)
 
 
@@ -302,18 +302,30 @@ def _effect(effect: str) -> str:
             raise AssertionError(effect)
 
 
-def _outcome(row: Any, zone: str) -> Entry:
+def _outcome(row: Any, sources: Mapping[str, Rule], zone: str) -> Entry:
     words = OUTCOMES.get(row["type"], row["type"])
     data = row["data"]
     moved = f": {data['from']} → {data['to']}" if "to" in data else ""
     corrects = f" (number {row['corrects']})" if row["corrects"] else ""
-    told = (
-        f"acknowledged {_clock(row['acked_at'], zone)}"
-        if row["acked_at"]
-        else "not acknowledged yet"
+    text = f"number {row['seq']}, {words}{moved}{corrects}; {_told(row, zone)}"
+    rules = tuple(sources.get(rule) or Rule(rule, meaning(rule, {})) for rule in _holding(row))
+    return Entry(
+        row["occurred_at"], "outcome", text, None, rules, {"type": row["type"], "data": data}
     )
-    text = f"number {row['seq']}, {words}{moved}{corrects}; {told}"
-    return Entry(row["occurred_at"], "outcome", text, None, (), {"type": row["type"], "data": data})
+
+
+def _holding(row: Any) -> Sequence[str]:
+    return () if row["acked_at"] else row["held_by"] or ()
+
+
+def _told(row: Any, zone: str) -> str:
+    """How far it came on its way to the ledger."""
+    withheld = ", without what it said: it was taken back in time" if row["withheld_at"] else ""
+    if row["acked_at"]:
+        return f"acknowledged {_clock(row['acked_at'], zone)}{withheld}"
+    if _holding(row):
+        return "held back for its prior notice"
+    return f"not acknowledged yet{withheld}"
 
 
 def _case(row: Any, zone: str) -> Entry:

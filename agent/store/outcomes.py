@@ -124,6 +124,7 @@ def told(row: asyncpg.Record) -> Told:
         row["occurred_at"],
         row["data"],
         row["corrects"],
+        row["withheld_at"] is not None,
     )
 
 
@@ -217,6 +218,14 @@ async def unacknowledged(
     conn: Connection, portfolio_id: int, after: tuple[int, int], page: int
 ) -> tuple[list[Told], tuple[int, int] | None]:
     """One page of what the ledger has not acknowledged, and the place after it if it was full."""
+    found, last = await unacknowledged_by_loan(conn, portfolio_id, after, page)
+    return [told for _, told in found], last
+
+
+async def unacknowledged_by_loan(
+    conn: Connection, portfolio_id: int, after: tuple[int, int], page: int
+) -> tuple[list[tuple[int, Told]], tuple[int, int] | None]:
+    """The same with the id of each loan."""
     rows = await fetch(
         conn,
         "unacknowledged_page",
@@ -226,7 +235,7 @@ async def unacknowledged(
         page=page,
     )
     last = (rows[-1]["loan_id"], rows[-1]["seq"]) if len(rows) == page else None
-    return [told(row) for row in rows], last
+    return [(row["loan_id"], told(row)) for row in rows], last
 
 
 @dataclass(frozen=True, slots=True)

@@ -50,9 +50,9 @@ with run as (
         next_try_at = case when o.seq = l.head then :lease::timestamptz else 'infinity'::timestamptz end
     from locked l
     where o.portfolio_id = :portfolio and o.loan_id = l.loan_id and o.seq = l.seq
-    returning o.loan_id, o.seq, l.rank, o.type, o.occurred_at, o.data, o.corrects, o.tries
+    returning o.loan_id, o.seq, l.rank, o.type, o.occurred_at, o.data, o.corrects, o.tries, o.withheld_at
 )
-select x.loan_id, x.seq, x.rank, x.type, x.occurred_at, x.data, x.corrects, x.tries,
+select x.loan_id, x.seq, x.rank, x.type, x.occurred_at, x.data, x.corrects, x.tries, x.withheld_at,
        p.name as portfolio, n.ref as loan, n.zone
 from leased x
 join loan n on n.portfolio_id = :portfolio and n.id = x.loan_id
@@ -151,14 +151,18 @@ where portfolio_id = :portfolio and kind = :kind and subject = :subject and clos
 
 -- name: unacknowledged_page
 -- What a pulling ledger has not acknowledged, loan by loan in order of number. The cursor is a place in
--- that order within one walk; what is committed behind it is met by the next walk, never lost.
-select o.portfolio_id, o.loan_id, o.seq, o.type, o.occurred_at, o.data, o.corrects,
+-- that order within one walk; what is committed behind it is met by the next walk, never lost. What
+-- follows an outcome that is held back for its notice waits with it.
+select o.portfolio_id, o.loan_id, o.seq, o.type, o.occurred_at, o.data, o.corrects, o.withheld_at,
        p.name as portfolio, n.ref as loan, n.zone
 from outcome o
 join loan n on n.portfolio_id = o.portfolio_id and n.id = o.loan_id
 join portfolio p on p.id = o.portfolio_id
 where o.portfolio_id = :portfolio and o.acked_at is null
   and (o.loan_id, o.seq) > (:after_loan::bigint, :after_seq::int)
+  and not exists (select 1 from outcome h
+                  where h.portfolio_id = o.portfolio_id and h.loan_id = o.loan_id and h.seq < o.seq
+                    and h.held_by is not null and h.acked_at is null)
 order by o.loan_id, o.seq
 limit :page;
 
@@ -190,11 +194,11 @@ with page as materialized (
     limit :page
 )
 select n.portfolio_id, n.ref as loan, n.zone, p.name as portfolio,
-       o.seq, o.type, o.occurred_at, o.data, o.corrects
+       o.seq, o.type, o.occurred_at, o.data, o.corrects, o.withheld_at
 from page n
 join portfolio p on p.id = n.portfolio_id
 left join lateral (
-    select seq, type, occurred_at, data, corrects from outcome
+    select seq, type, occurred_at, data, corrects, withheld_at from outcome
     where portfolio_id = n.portfolio_id and loan_id = n.id
 ) o on true
 order by n.portfolio_id, n.ref, o.seq;

@@ -48,7 +48,8 @@ order by r.received_at, r.status;
 
 -- name: trail_outcomes
 -- What the credit ledger was told of a loan.
-select seq, type, occurred_at, recorded_at, data, corrects, acked_at, tries, stuck_reason
+select seq, type, occurred_at, recorded_at, data, corrects, acked_at, tries, stuck_reason, held_by,
+       withheld_at, next_try_at
 from outcome where portfolio_id = :portfolio and loan_id = :loan
 order by seq;
 
