@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from agent.domain.calendar import BusinessCalendar
 from agent.domain.zonetime import instant_of, seconds_of
 
+WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 HORIZON = timedelta(days=15)
 HORIZON_SECONDS = 15 * 86_400
 MINUTE = timedelta(minutes=1)

@@ -11,6 +11,7 @@ from agent.domain.conduct_base import (
     ALWAYS,
     BOTH_ROLES,
     EVERY_CHANNEL,
+    WEEK,
     Calendars,
     ConductRule,
     Head,
@@ -26,7 +27,6 @@ from agent.domain.conduct_house import ContactWindow, DailyCap, RollingCap
 from agent.domain.conduct_params import STATE_PARAMS, wrong_params
 from agent.domain.conduct_window import Hours, QuietPreference, WeekWindow
 
-WEEK = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
 OUTCOMES = (
     "sent", "unknown", "conversation", "connected", "ring_no_answer", "voicemail", "not_connected",
 )  # fmt: skip

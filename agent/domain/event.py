@@ -6,6 +6,8 @@ from datetime import date, datetime
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.conduct_base import Quiet
+
 
 class Reason(StrEnum):
     """Why an event was kept but not applied. Staff see these words."""
@@ -34,6 +36,42 @@ class Reason(StrEnum):
     BAD_PORTFOLIO = "bad-portfolio"
     BAD_ROW = "bad-row"
     BAD_CELL = "bad-cell"
+    BAD_CONSENT = "bad-consent"
+    BAD_QUIET = "bad-quiet-hours"
+    BAD_WAIVER = "bad-waiver"
+
+
+class GivenTo(StrEnum):
+    """Whom a person gave a consent: it binds nobody else."""
+
+    LENDER = "lender"
+    COLLECTOR = "collector"
+
+
+class Scope(StrEnum):
+    """What a consent is for: word about the loan, or advertising."""
+
+    SERVICE = "service"
+    COMMERCIAL = "commercial"
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """More than the source of a consent, and when the number was last made sure of."""
+
+    given_to: GivenTo | None
+    scopes: tuple[Scope, ...]
+    revoked_at: datetime | None
+    checked_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class Waiver:
+    """A rule that a person gave up, and to whom."""
+
+    waives: str
+    given_to: GivenTo
+    at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +81,7 @@ class Contact:
     address: str
     consent_source: str | None
     consent_at: datetime | None
+    evidence: Evidence | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +92,9 @@ class Person:
     region: str | None
     zones: tuple[str, ...]
     contacts: tuple[Contact, ...]
+    # None: nothing was said of it
+    quiet: tuple[Quiet, ...] | None = None
+    waivers: tuple[Waiver, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)

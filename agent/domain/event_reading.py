@@ -6,7 +6,7 @@ Only shape is checked here. Whether a fact fits the loan it names is decided by 
 import re
 from collections.abc import Mapping
 from datetime import date, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from agent.domain.calendar import known_zone
 from agent.domain.event import (
@@ -26,12 +26,14 @@ from agent.domain.event import (
     Reversed,
     Updated,
 )
+from agent.domain.event_conduct import read_evidence, read_quiet, read_waivers
 from agent.domain.money import AmountProblem, minor_units, parse_amount
 
 EARLIEST_YEAR = 1970
 LATEST_YEAR = 2200
 REF_MAX = 200
 INSTALMENTS_MAX = 1000
+_T = TypeVar("_T")
 _PORTFOLIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 
 
@@ -187,7 +189,9 @@ def _contact(raw: object) -> Contact:
     if not isinstance(raw, dict):
         raise _Bad(Reason.MISSING_FIELD, "borrower.contacts")
     consent = raw.get("consent")
-    consent = consent if isinstance(consent, dict) else {}
+    if not isinstance(consent, dict | None):
+        raise _Bad(Reason.BAD_CONSENT, "borrower.contacts.consent")
+    consent = consent or {}
     given = consent.get("at")
     return Contact(
         channel=_text(raw, "channel"),
@@ -195,7 +199,14 @@ def _contact(raw: object) -> Contact:
         address=_text(raw, "address"),
         consent_source=_optional(consent, "source"),
         consent_at=None if given is None else parse_instant(given, "borrower.contacts.consent.at"),
+        evidence=_good(read_evidence(raw, consent, parse_instant)),
     )
+
+
+def _good(found: _T | Rejected) -> _T:
+    if isinstance(found, Rejected):
+        raise _Bad(found.reason, found.detail)
+    return found
 
 
 def _zones(raw: Mapping[str, Any]) -> tuple[str, ...]:
@@ -222,6 +233,8 @@ def _person(data: Mapping[str, Any], subject: str | None) -> Person:
         region=_optional(raw, "region"),
         zones=_zones(raw),
         contacts=tuple(_contact(contact) for contact in contacts),
+        quiet=_good(read_quiet(raw.get("quiet_hours"))),
+        waivers=_good(read_waivers(raw.get("waivers"), parse_instant)),
     )
 
 

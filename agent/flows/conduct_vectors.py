@@ -24,8 +24,7 @@ from agent.domain.conduct import (
     compile_pack,
     consult,
 )
-from agent.domain.conduct_base import minute_of
-from agent.domain.conduct_compile import WEEK
+from agent.domain.conduct_base import WEEK, minute_of
 from agent.domain.conduct_ledger import ledger_answer
 from agent.domain.conduct_state import Judgement, Ruling, judge
 from agent.domain.inbound import read_reply

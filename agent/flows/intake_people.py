@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from agent.domain.event import Contact, Opened, Person, Updated
+from agent.flows.intake_conduct import LONG_AGO, Words, hear, store_consents, store_preferences
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import Item, Places
 from agent.store.intake import insert_people, insert_points, new_ids
@@ -35,6 +36,7 @@ class _Point:
     id: int
     status: str
     told_at: datetime
+    consent: tuple[str | None, datetime | None] = (None, None)
 
 
 @dataclass(slots=True)
@@ -76,6 +78,7 @@ class _Changes:
     points: list[tuple[Any, ...]] = field(default_factory=list)
     numbers: dict[tuple[int, str, bytes], None] = field(default_factory=dict)
     known: dict[tuple[int, int], _Point] = field(default_factory=dict)
+    consents: Words = field(default_factory=dict)
 
 
 async def store_people(
@@ -104,6 +107,14 @@ async def store_people(
         _learn(person, fact.person, item)
         _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
     await _write(conn, people, changes, now)
+    await store_consents(conn, changes.consents)
+    by_ref = people.by_ref
+    wished = [
+        ((i.portfolio_id, by_ref[i.portfolio_id, f.person.ref].id), f.person, i.event.at)
+        for i, f in told
+        if f.person.quiet is not None or f.person.waivers is not None
+    ]
+    await store_preferences(conn, wished)
 
 
 async def lock_people(conn: Connection, keyring: Keyring, places: Places) -> People:
@@ -164,7 +175,8 @@ async def _load_points(conn: Connection, people: People, refs: set[tuple[int, st
     )
     for row in rows:
         person = people.by_id[row["portfolio_id"], row["borrower_id"]]
-        point = _Point(row["id"], row["status"], row["told_at"])
+        consent = (row["consent_source"], row["consent_at"])
+        point = _Point(row["id"], row["status"], row["told_at"], consent)
         person.points[row["channel"], bytes(row["address_key"])] = point
 
 
@@ -197,6 +209,7 @@ def _learn_contacts(
 ) -> None:
     """A loan adds addresses; an update that lists addresses withdraws the others named before it."""
     if at.timestamp() < person.told.get("contacts", _NEVER):
+        _hear_late(person, fact.person.contacts, at, keyring, changes)
         return
     named = set()
     for contact in fact.person.contacts:
@@ -212,6 +225,22 @@ def _learn_contacts(
                 _change(person, where, changes, status="withdrawn")
 
 
+def _hear_late(
+    person: PersonWork,
+    contacts: Sequence[Contact],
+    at: datetime,
+    keyring: Keyring,
+    changes: _Changes,
+) -> None:
+    """An old word on addresses is over, except that a consent was taken back."""
+    for contact in contacts:
+        if contact.evidence is not None and contact.evidence.revoked_at is not None:
+            where = (contact.channel, keyring.blind(contact.channel, contact.address))
+            if (point := person.points.get(where)) is not None:
+                key = (person.portfolio_id, point.id)
+                hear(changes.consents, key, contact, at, LONG_AGO)
+
+
 def _name(
     person: PersonWork,
     where: Address,
@@ -224,8 +253,16 @@ def _name(
     if point is None:
         changes.points.append(_point(person, fresh_id, contact, where[1], at))
         changes.numbers[person.portfolio_id, *where] = None
-        person.points[where] = _Point(fresh_id, "active", at)
+        consent = (contact.consent_source, contact.consent_at)
+        person.points[where] = _Point(fresh_id, "active", at, consent)
+        if contact.evidence is not None:
+            hear(changes.consents, (person.portfolio_id, fresh_id), contact, at, at)
         return
+    said = (contact.consent_source, contact.consent_at)
+    if contact.evidence is not None or (said[0] is not None and said != point.consent):
+        newest = LONG_AGO if point.consent[0] is None else point.told_at
+        hear(changes.consents, (person.portfolio_id, point.id), contact, at, newest)
+        point.consent = said
     if point.told_at < at:
         point.told_at = at
         changes.known[person.portfolio_id, point.id] = point

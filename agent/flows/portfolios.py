@@ -8,6 +8,7 @@ from datetime import datetime
 from functools import cache, lru_cache
 
 from agent.domain.calendar import BusinessCalendar, compile_calendar
+from agent.domain.frame import Role
 from agent.domain.ladder import Ladder, compile_ladder
 from agent.store.sql import Connection, execute, fetch
 from schedules import calendar_names, calendar_text
@@ -29,6 +30,8 @@ class Portfolio:
     packs: tuple[str, ...]
     version: int
     ladder: Ladder
+    # whose debt it collects; not known, every rule binds
+    role: Role | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +76,7 @@ async def load_portfolios(conn: Connection, now: datetime) -> dict[str, Portfoli
             tuple(row["packs"]),
             row["version"],
             ladder_of(row["source"]),
+            None if row["role"] is None else Role(row["role"]),
         )
         for row in rows
     }

@@ -1,6 +1,6 @@
 -- name: portfolios
 -- Every portfolio with the schedule version in force at an instant.
-select p.id, p.name, p.lender, p.zone, p.locale, p.packs, v.version, v.source
+select p.id, p.name, p.lender, p.zone, p.locale, p.packs, p.role, v.version, v.source
 from portfolio p
 join lateral (
     select version, source from schedule_version
@@ -168,7 +168,8 @@ on conflict (portfolio_id, channel, address_key) do update set rev = n.rev + 1;
 
 -- name: points_of
 -- Contact points that these people already have.
-select c.portfolio_id, c.borrower_id, c.id, c.channel, c.address_key, c.status, c.told_at
+select c.portfolio_id, c.borrower_id, c.id, c.channel, c.address_key, c.status, c.told_at,
+       c.consent_source, c.consent_at
 from contact_point c
 join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
   on c.portfolio_id = w.portfolio_id and c.borrower_id = w.id;
@@ -221,3 +222,50 @@ join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
   on l.portfolio_id = w.portfolio_id and l.borrower_id = w.id
 where l.status = 'open'
 order by l.portfolio_id, l.id;
+
+-- name: tell_consents
+-- What was newly said of consents, the newest word whole; one that was taken back leaves the contact point
+-- without consent, and only one that was given after that brings it back. A word that only says that the
+-- number was checked changes no consent.
+with kept as (
+    insert into contact_evidence as e (portfolio_id, contact_point_id, consent_source, consent_at, given_to,
+                                       scopes, revoked_at, consent_told_at, checked_at)
+    select w.portfolio_id, w.id, w.source, w.at, w.given_to, string_to_array(w.scopes, ','), w.revoked_at,
+           coalesce(w.told_at, '-infinity'), w.checked_at
+    from unnest(:portfolios::int[], :ids::bigint[], :sources::text[], :ats::timestamptz[], :givens::text[],
+                :scopes::text[], :revokeds::timestamptz[], :tolds::timestamptz[], :checkeds::timestamptz[])
+         as w (portfolio_id, id, source, at, given_to, scopes, revoked_at, told_at, checked_at)
+    on conflict (portfolio_id, contact_point_id) do update
+    set (consent_source, consent_at, given_to, scopes, revoked_at, consent_told_at) =
+            (select f.consent_source, f.consent_at, f.given_to, f.scopes, f.revoked_at, f.consent_told_at
+             from (values (false, e.consent_source, e.consent_at, e.given_to, e.scopes, e.revoked_at,
+                           e.consent_told_at),
+                          (true, excluded.consent_source, excluded.consent_at, excluded.given_to,
+                           excluded.scopes, excluded.revoked_at, excluded.consent_told_at))
+                  as f (is_new, consent_source, consent_at, given_to, scopes, revoked_at, consent_told_at)
+             where f.is_new = (excluded.consent_told_at > e.consent_told_at
+                               and (e.revoked_at is null or excluded.revoked_at is not null
+                                    or coalesce(excluded.consent_at > e.revoked_at, false)))),
+        checked_at = greatest(e.checked_at, excluded.checked_at)
+    returning portfolio_id, contact_point_id, consent_source, consent_at, revoked_at, consent_told_at
+)
+update contact_point c
+set consent_source = case when k.revoked_at is null then k.consent_source end,
+    consent_at = case when k.revoked_at is null then k.consent_at end
+from kept k
+where c.portfolio_id = k.portfolio_id and c.id = k.contact_point_id
+  and k.consent_told_at > '-infinity';
+
+-- name: tell_preferences
+-- Hours without contact and waivers, each replaced by a newer word on it.
+insert into preference as p (portfolio_id, borrower_id, quiet, quiet_told_at, waivers, waivers_told_at)
+select w.portfolio_id, w.id, w.quiet::jsonb, coalesce(w.quiet_at, '-infinity'), w.waivers::jsonb,
+       coalesce(w.waivers_at, '-infinity')
+from unnest(:portfolios::int[], :ids::bigint[], :quiets::text[], :quiet_ats::timestamptz[],
+            :waivers::text[], :waiver_ats::timestamptz[])
+     as w (portfolio_id, id, quiet, quiet_at, waivers, waivers_at)
+on conflict (portfolio_id, borrower_id) do update
+set quiet = case when excluded.quiet_told_at > p.quiet_told_at then excluded.quiet else p.quiet end,
+    quiet_told_at = greatest(p.quiet_told_at, excluded.quiet_told_at),
+    waivers = case when excluded.waivers_told_at > p.waivers_told_at then excluded.waivers else p.waivers end,
+    waivers_told_at = greatest(p.waivers_told_at, excluded.waivers_told_at);
