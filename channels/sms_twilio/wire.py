@@ -1,13 +1,16 @@
-"""What Twilio posts to us: signed forms. Nothing in a form is looked at before its signature holds."""
+"""What Twilio posts to us: signed forms. Nothing in a form is looked at before its signature holds.
+
+Forms are read and signatures made by code of our own, because that is most of what a webhook costs;
+tests hold it equal to the standard library's and to Twilio's.
+"""
 
 import hmac
+from binascii import b2a_base64
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from hashlib import sha256
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import unquote_to_bytes, urlsplit
 
-from twilio.request_validator import RequestValidator
 from twilio.twiml.messaging_response import MessagingResponse
 
 from channels.base import SMS, Inbound, Receipt, Status
@@ -54,28 +57,34 @@ def read_form(body: bytes) -> dict[str, str] | None:
     The signature counts equal values of a parameter once, so that a doubled one could say two things.
     """
     try:
-        pairs = parse_qsl(
-            body.decode("ascii"), keep_blank_values=True, errors="strict", max_num_fields=FIELDS_MAX
-        )
-    except ValueError:
+        text = body.decode("ascii").replace("+", " ")
+        pairs = [part.partition("=") for part in text.split("&", FIELDS_MAX) if part]
+        found = {_unquoted(name): _unquoted(value) for name, _, value in pairs}
+    except UnicodeDecodeError:
         return None
-    found = dict(pairs)
-    return found if len(found) == len(pairs) else None
+    return found if len(found) == len(pairs) and text.count("&") < FIELDS_MAX else None
+
+
+def _unquoted(text: str) -> str:
+    return unquote_to_bytes(text).decode() if "%" in text else text
 
 
 def signed(secrets: Sequence[str], url: str, params: Mapping[str, str], signature: str) -> bool:
     """One of our secrets signed this form for this address, with or without its port."""
-    offered = signature.encode()
+    offered, said = signature.encode(), _in_order(params)
     return any(
-        hmac.compare_digest(_validator(secret).compute_signature(address, params).encode(), offered)
+        hmac.compare_digest(_signature(secret, address + said), offered)
         for address in _addresses(url)
         for secret in secrets
     )
 
 
-@cache
-def _validator(secret: str) -> RequestValidator:
-    return RequestValidator(secret)
+def _in_order(params: Mapping[str, str]) -> str:
+    return "".join([name + value for name, value in sorted(params.items())])
+
+
+def _signature(secret: str, said: str) -> bytes:
+    return b2a_base64(hmac.digest(secret.encode(), said.encode(), "sha1"), newline=False)
 
 
 def _addresses(url: str) -> Iterator[str]:
