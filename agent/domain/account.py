@@ -4,8 +4,8 @@
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
 from datetime import date, datetime, time
+from typing import NamedTuple
 
 from agent.domain.calendar import instant, local_date
 from agent.domain.event import (
@@ -49,8 +49,7 @@ from agent.domain.standing import (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Loan:
+class Loan(NamedTuple):
     """A loan's facts with what was derived from them and already told."""
 
     ref: str
@@ -69,14 +68,12 @@ class Loan:
         return Announced(self.bucket, is_paid_off(self.facts, self.now))
 
 
-@dataclass(frozen=True, slots=True)
-class Numbered:
+class Numbered(NamedTuple):
     seq: int
     outcome: Outcome
 
 
-@dataclass(frozen=True, slots=True)
-class Applied:
+class Applied(NamedTuple):
     loan: Loan | None
     outcomes: tuple[Numbered, ...]
     refusals: tuple[tuple[Event, Rejected], ...]
@@ -104,9 +101,7 @@ def apply(
     """
     told: list[Numbered] = []
     if loan is not None:
-        loan = _schedule_crossing(
-            _tell(loan, tuple(pass_time(loan, known_at, buckets)), told), buckets
-        )
+        loan = _schedule_crossing(_tell(loan, pass_time(loan, known_at, buckets), told), buckets)
     facts, currency, refusals = _fold(loan, events, zone)
     if facts is None or currency is None:
         return Applied(loan, tuple(told), tuple(refusals))
@@ -127,7 +122,7 @@ def pass_time(loan: Loan, until: datetime, buckets: tuple[int, ...]) -> list[Out
 def crossed(loan: Loan, until: datetime, buckets: tuple[int, ...]) -> Applied:
     """The same as a step of its own, for the tick that lets time pass."""
     told: list[Numbered] = []
-    loan = _tell(loan, tuple(pass_time(loan, until, buckets)), told)
+    loan = _tell(loan, pass_time(loan, until, buckets), told)
     return Applied(_schedule_crossing(loan, buckets), tuple(told), ())
 
 
@@ -135,8 +130,8 @@ def move_zone(loan: Loan, zone: str, at: datetime, buckets: tuple[int, ...]) -> 
     """The person moved: days count in the new zone from now on; what the old zone began was told."""
     passed = crossed(loan, at, buckets)
     assert passed.loan is not None
-    facts = replace(passed.loan.facts, zone=zone)
-    there = replace(passed.loan, facts=facts, anchor_since=at)
+    facts = passed.loan.facts._replace(zone=zone)
+    there = passed.loan._replace(facts=facts, anchor_since=at)
     return Applied(_schedule_crossing(there, buckets), passed.outcomes, ())
 
 
@@ -148,7 +143,7 @@ def told(loan: Loan, outcome: Outcome) -> tuple[Loan, Numbered]:
 
 def _entered(ref: str, currency: str, facts: LoanFacts, known_at: datetime) -> Loan:
     nothing_known = Position(Status.OPEN, None, 0, 0)
-    return Loan(ref, currency, replace(facts, payments=()), nothing_known, known_at)
+    return Loan(ref, currency, facts._replace(payments=()), nothing_known, known_at)
 
 
 def _settle(
@@ -160,36 +155,39 @@ def _settle(
     moved = now.anchor != loan.now.anchor or now.status is not loan.now.status
     announced = loan.announced()
     if wrong:
-        loan = _tell(loan, tuple(retraction(c, known_at, "facts-changed") for c in wrong), out)
+        loan = _tell(loan, [retraction(c, known_at, "facts-changed") for c in wrong], out)
         kept = tuple(claim for claim in loan.claims if claim not in wrong)
         announced = announced_by(kept)
         ended = any(claim.type is OutcomeType.CHARGE_OFF for claim in wrong)
-        loan = replace(
-            loan,
+        loan = loan._replace(
             claims=kept,
             bucket=announced.bucket,
             contact_ended_at=None if ended else loan.contact_ended_at,
         )
-    new = tuple(outcomes(facts, announced, account, known_at))
     bucket = current_bucket(facts, now, buckets, announced.bucket, known_at)
-    loan = replace(
-        _tell(loan, new, out),
+    loan = _tell(loan, outcomes(facts, now, bucket, announced, known_at, account), out)
+    return Loan(
+        ref=loan.ref,
+        currency=loan.currency,
         facts=facts,
         now=now,
-        bucket=bucket,
         anchor_since=known_at if moved else loan.anchor_since,
+        bucket=bucket,
+        next_bucket_at=next_crossing(now, bucket, buckets, facts.zone),
+        contact_ended_at=loan.contact_ended_at,
+        outcome_seq=loan.outcome_seq,
+        claims=loan.claims,
     )
-    return _schedule_crossing(loan, buckets)
 
 
 def _schedule_crossing(loan: Loan, buckets: tuple[int, ...]) -> Loan:
     at = next_crossing(loan.now, loan.bucket, buckets, loan.facts.zone)
     if at == loan.next_bucket_at:
         return loan
-    return replace(loan, next_bucket_at=at)
+    return loan._replace(next_bucket_at=at)
 
 
-def _tell(loan: Loan, new: tuple[Outcome, ...], out: list[Numbered]) -> Loan:
+def _tell(loan: Loan, new: Sequence[Outcome], out: list[Numbered]) -> Loan:
     if not new:
         return loan
     claims = list(loan.claims)
@@ -200,7 +198,7 @@ def _tell(loan: Loan, new: tuple[Outcome, ...], out: list[Numbered]) -> Loan:
         if outcome.type is not OutcomeType.RETRACTED:
             claims.append(claim_of(seq, outcome))
         bucket = bucket if outcome.bucket is None else outcome.bucket
-    return replace(loan, claims=tuple(claims), outcome_seq=seq, bucket=bucket)
+    return loan._replace(claims=tuple(claims), outcome_seq=seq, bucket=bucket)
 
 
 def claim_of(seq: int, outcome: Outcome) -> Claim:
@@ -276,7 +274,7 @@ def _post(facts: LoanFacts, currency: str, event: Event, fact: Posted) -> LoanFa
         return Rejected(Reason.PAYMENT_EXISTS, "payment_id")
     paid_at = instant(fact.value_date, time(12), facts.zone) if fact.value_date else event.at
     payment = Payment(fact.payment_ref, amount, min(paid_at, event.at), event.at)
-    return replace(facts, payments=(*facts.payments, payment))
+    return facts._replace(payments=(*facts.payments, payment))
 
 
 def _reverse(facts: LoanFacts, currency: str, event: Event, fact: Reversed) -> LoanFacts | Rejected:
@@ -287,14 +285,14 @@ def _reverse(facts: LoanFacts, currency: str, event: Event, fact: Reversed) -> L
         return Rejected(Reason.ALREADY_REVERSED, "payment_id")
     if fact.amount is not None and read_amount(fact.amount, currency) != found.amount_minor:
         return Rejected(Reason.REVERSAL_DIFFERS, "amount")
-    void = replace(found, reversed_at=event.at)
-    return replace(facts, payments=tuple(void if p is found else p for p in facts.payments))
+    void = found._replace(reversed_at=event.at)
+    return facts._replace(payments=tuple(void if p is found else p for p in facts.payments))
 
 
 def _close(facts: LoanFacts, event: Event, fact: Closed) -> LoanFacts | Rejected:
     if facts.closed_at is not None and position(facts).status is not Status.OPEN:
         return Rejected(Reason.ALREADY_CLOSED, "subject")
-    return replace(facts, closed_at=event.at, close_reason=fact.reason)
+    return facts._replace(closed_at=event.at, close_reason=fact.reason)
 
 
 def _reschedule(
@@ -311,8 +309,7 @@ def _reschedule(
         return facts
     first = parts[0].number
     kept = [p for p in facts.instalments if p.kind is Kind.FEE or p.number < first]
-    return replace(
-        facts,
+    return facts._replace(
         instalments=in_order([*kept, *map(_instalment, parts)]),
         worst_dpd_floor=worst_dpd(facts, local_date(event.at, facts.zone)),
         rescheduled_at=event.at,
@@ -329,4 +326,4 @@ def _charge(facts: LoanFacts, currency: str, event: Event, fact: Fee) -> LoanFac
     number = 1 + sum(part.kind is Kind.FEE for part in facts.instalments)
     due_on = fact.due_on or position(facts).anchor or local_date(event.at, facts.zone)
     part = Instalment(number, Kind.FEE, due_on, amount)
-    return replace(facts, instalments=in_order([*facts.instalments, part]))
+    return facts._replace(instalments=in_order([*facts.instalments, part]))

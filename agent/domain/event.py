@@ -1,10 +1,12 @@
-"""Ledger events as typed facts, and the reasons why something is none."""
+"""Ledger events as typed facts, and the reasons why something is none.
+
+What every event is made of are named tuples: a bulk import makes ten for each.
+"""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import date, datetime
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.domain.conduct_base import Quiet
 
@@ -55,8 +57,7 @@ class Scope(StrEnum):
     COMMERCIAL = "commercial"
 
 
-@dataclass(frozen=True, slots=True)
-class Evidence:
+class Evidence(NamedTuple):
     """More than the source of a consent, and when the number was last made sure of."""
 
     given_to: GivenTo | None
@@ -65,8 +66,7 @@ class Evidence:
     checked_at: datetime | None
 
 
-@dataclass(frozen=True, slots=True)
-class Waiver:
+class Waiver(NamedTuple):
     """A rule that a person gave up, and to whom."""
 
     waives: str
@@ -74,8 +74,7 @@ class Waiver:
     at: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(NamedTuple):
     channel: str
     provider: str | None
     address: str
@@ -84,8 +83,7 @@ class Contact:
     evidence: Evidence | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
+class Person(NamedTuple):
     ref: str
     name: str | None
     locale: str | None
@@ -97,8 +95,7 @@ class Person:
     waivers: tuple[Waiver, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Part:
+class Part(NamedTuple):
     """One dated part of a debt as the ledger states it."""
 
     number: int
@@ -106,8 +103,7 @@ class Part:
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Opened:
+class Opened(NamedTuple):
     product: str | None
     currency: str
     principal_minor: int | None
@@ -115,46 +111,39 @@ class Opened:
     parts: tuple[Part, ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Rescheduled:
+class Rescheduled(NamedTuple):
     """Raw parts: their amounts are read in the loan's own currency."""
 
     parts: tuple[Mapping[str, Any], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
+class Closed(NamedTuple):
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
-class Posted:
+class Posted(NamedTuple):
     payment_ref: str
     amount: object
     currency: str | None
     value_date: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class Reversed:
+class Reversed(NamedTuple):
     payment_ref: str
     amount: object | None
 
 
-@dataclass(frozen=True, slots=True)
-class Fee:
+class Fee(NamedTuple):
     amount: object
     currency: str | None
     due_on: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class Updated:
+class Updated(NamedTuple):
     person: Person
 
 
-@dataclass(frozen=True, slots=True)
-class Flagged:
+class Flagged(NamedTuple):
     person_ref: str
     flag: str
     until: datetime | None
@@ -164,8 +153,7 @@ class Flagged:
 Fact = Opened | Rescheduled | Closed | Posted | Reversed | Fee | Updated | Flagged
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
+class Event(NamedTuple):
     id: str
     source: str
     type: str
@@ -175,8 +163,7 @@ class Event:
     fact: Fact
 
 
-@dataclass(frozen=True, slots=True)
-class Rejected:
+class Rejected(NamedTuple):
     """An event that cannot be a fact; `detail` names the field, never its content."""
 
     reason: Reason

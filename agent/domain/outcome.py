@@ -6,10 +6,9 @@ claimed anew. Sequence numbers are given by the caller, gapless per loan.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 from agent.domain.calendar import instant, local_date
 from agent.domain.ladder import bucket_name, bucket_of
@@ -19,7 +18,7 @@ from agent.domain.standing import (
     LoanFacts,
     Position,
     Status,
-    amount_due,
+    asked_for,
     dpd,
     position,
     settled_on,
@@ -37,8 +36,7 @@ class OutcomeType(StrEnum):
     RETRACTED = "outcome.retracted"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     type: OutcomeType
     occurred_at: datetime
     data: Mapping[str, Any]
@@ -46,8 +44,7 @@ class Outcome:
     corrects: int | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Claim:
+class Claim(NamedTuple):
     """An outcome already numbered and not retracted."""
 
     seq: int
@@ -57,16 +54,14 @@ class Claim:
     anchor: date | None
 
 
-@dataclass(frozen=True, slots=True)
-class Announced:
+class Announced(NamedTuple):
     """What the ledger believes by what it was told so far."""
 
     bucket: int = CURRENT
     paid_off: bool = False
 
 
-@dataclass(frozen=True, slots=True)
-class Account:
+class Account(NamedTuple):
     """The frame in which outcomes of one loan are worded."""
 
     currency: str
@@ -94,20 +89,25 @@ def crossings(
 
 
 def outcomes(
-    facts: LoanFacts, announced: Announced, account: Account, at: datetime
-) -> Iterator[Outcome]:
-    """What must be told at `at` so that the ledger's belief equals the facts.
+    facts: LoanFacts,
+    now: Position,
+    bucket: int,
+    announced: Announced,
+    at: datetime,
+    account: Account,
+) -> list[Outcome]:
+    """What must be told at `at` so that the ledger's belief equals the facts, their position and bucket.
 
     One outcome for each transition: entering a delinquent bucket, leaving delinquency, owing nothing.
     """
-    now = position(facts)
-    bucket = current_bucket(facts, now, account.buckets, announced.bucket, at)
+    found = []
     if bucket not in (announced.bucket, CURRENT):
-        yield _bucket_changed(facts, now, announced.bucket, bucket, at, account)
+        found.append(_bucket_changed(facts, now, announced.bucket, bucket, at, account))
     elif bucket != announced.bucket:
-        yield _cured(facts, announced.bucket, at, account)
+        found.append(_cured(facts, now, announced.bucket, at, account))
     if is_paid_off(facts, now) and not announced.paid_off:
-        yield _paid_off(facts, now, at, account)
+        found.append(_paid_off(facts, now, at, account))
+    return found
 
 
 def current_bucket(
@@ -143,7 +143,7 @@ def untrue(claims: Sequence[Claim], facts: LoanFacts, account: Account) -> list[
 
     A moved schedule is not retroactive: claims made before it stand.
     """
-    return [claim for claim in claims if not _holds(claim, facts, account)]
+    return [claim for claim in claims if not _holds(claim, facts, account)] if claims else []
 
 
 def retraction(claim: Claim, at: datetime, cause: str) -> Outcome:
@@ -209,15 +209,14 @@ def _bucket_changed(
             "to": bucket_name(account.buckets, new),
             "dpd": dpd(now.anchor, today),
             "anchor": now.anchor.isoformat(),
-            "amount_due": decimal_text(amount_due(facts, today), account.currency),
+            "amount_due": decimal_text(asked_for(facts, now, today), account.currency),
             "currency": account.currency,
         },
         bucket=new,
     )
 
 
-def _cured(facts: LoanFacts, old: int, at: datetime, account: Account) -> Outcome:
-    now = position(facts)
+def _cured(facts: LoanFacts, now: Position, old: int, at: datetime, account: Account) -> Outcome:
     return Outcome(
         OutcomeType.CURED,
         at,
@@ -236,7 +235,7 @@ def _cured(facts: LoanFacts, old: int, at: datetime, account: Account) -> Outcom
 
 
 def _paid_off(facts: LoanFacts, now: Position, at: datetime, account: Account) -> Outcome:
-    today = local_date(at, facts.zone)
+    today, settled = local_date(at, facts.zone), settled_on(facts)
     return Outcome(
         OutcomeType.PAID_OFF,
         at,
@@ -245,8 +244,8 @@ def _paid_off(facts: LoanFacts, now: Position, at: datetime, account: Account) -
             "balance": decimal_text(now.balance_minor, account.currency),
             "currency": account.currency,
             "conduct": {
-                "worst_dpd": worst_dpd(facts, today),
-                "instalments": _lateness(facts),
+                "worst_dpd": worst_dpd(facts, today, settled),
+                "instalments": _lateness(facts, settled),
                 "rescheduled": facts.rescheduled_at is not None,
                 "reversals": sum(p.reversed_at is not None for p in facts.payments),
                 "deferrals": 0,
@@ -256,7 +255,7 @@ def _paid_off(facts: LoanFacts, now: Position, at: datetime, account: Account) -
     )
 
 
-def _lateness(facts: LoanFacts) -> list[dict[str, Any]]:
+def _lateness(facts: LoanFacts, settled: Sequence[date | None]) -> list[dict[str, Any]]:
     """Days late of each instalment; negative is early, None is unsettled at closing."""
     return [
         {
@@ -266,5 +265,5 @@ def _lateness(facts: LoanFacts) -> list[dict[str, Any]]:
             "paid_on": paid_on.isoformat() if paid_on else None,
             "days_late": (paid_on - part.due_on).days if paid_on else None,
         }
-        for part, paid_on in zip(facts.instalments, settled_on(facts), strict=True)
+        for part, paid_on in zip(facts.instalments, settled, strict=True)
     ]

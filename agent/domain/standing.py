@@ -2,12 +2,13 @@
 
 Payments settle instalments oldest first (FIFO by due date). A reversed payment never counted, also
 in hindsight. All amounts are minor units of the loan's currency; all dates are local to its zone.
+The values are named tuples: intake makes several for every event.
 """
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterable
 from datetime import date, datetime
 from enum import StrEnum
+from typing import NamedTuple
 
 from agent.domain.calendar import local_date
 
@@ -25,8 +26,7 @@ class Kind(StrEnum):
     FEE = "fee"
 
 
-@dataclass(frozen=True, slots=True)
-class Instalment:
+class Instalment(NamedTuple):
     """One dated part of the debt, a fee included."""
 
     number: int
@@ -35,8 +35,7 @@ class Instalment:
     amount_minor: int
 
 
-@dataclass(frozen=True, slots=True)
-class Payment:
+class Payment(NamedTuple):
     ref: str
     amount_minor: int
     paid_at: datetime
@@ -44,8 +43,7 @@ class Payment:
     reversed_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class LoanFacts:
+class LoanFacts(NamedTuple):
     """Everything a loan's standing is derived from. `instalments` are sorted by due date."""
 
     zone: str
@@ -58,8 +56,7 @@ class LoanFacts:
     rescheduled_at: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Position:
+class Position(NamedTuple):
     """The derived columns of a loan."""
 
     status: Status
@@ -70,16 +67,23 @@ class Position:
 
 def in_order(instalments: Iterable[Instalment]) -> tuple[Instalment, ...]:
     """The order in which payments settle them."""
-    return tuple(
-        sorted(instalments, key=lambda part: (part.due_on, part.kind == Kind.FEE, part.number))
-    )
+    return tuple(sorted(instalments, key=_turn))
+
+
+def _turn(part: Instalment) -> tuple[date, bool, int]:
+    return part.due_on, part.kind is Kind.FEE, part.number
 
 
 def position(facts: LoanFacts, at: datetime | None = None, *, before: bool = False) -> Position:
     """Derive the columns from all facts, or from those value-dated up to `at` (`before`: not at it)."""
-    paid = sum(payment.amount_minor for payment in _standing_payments(facts, at, before=before))
-    total = sum(part.amount_minor for part in facts.instalments)
-    anchor = _oldest_unpaid(facts.instalments, paid)
+    paid = total = 0
+    for payment in _standing_payments(facts, at, before=before):
+        paid += payment.amount_minor
+    anchor: date | None = None
+    for part in facts.instalments:
+        total += part.amount_minor
+        if anchor is None and total > paid:
+            anchor = part.due_on
     status = Status.PAID if anchor is None else Status.OPEN
     if status is Status.OPEN and _is_closed(facts, at):
         status = Status.CLOSED
@@ -88,20 +92,13 @@ def position(facts: LoanFacts, at: datetime | None = None, *, before: bool = Fal
 
 def _standing_payments(
     facts: LoanFacts, at: datetime | None, *, before: bool = False
-) -> Iterator[Payment]:
-    for payment in facts.payments:
-        late = at is not None and (payment.paid_at > at or (before and payment.paid_at == at))
-        if payment.reversed_at is None and not late:
-            yield payment
-
-
-def _oldest_unpaid(instalments: tuple[Instalment, ...], paid: int) -> date | None:
-    covered = 0
-    for part in instalments:
-        covered += part.amount_minor
-        if covered > paid:
-            return part.due_on
-    return None
+) -> list[Payment]:
+    valid = [payment for payment in facts.payments if payment.reversed_at is None]
+    if at is None:
+        return valid
+    if before:
+        return [payment for payment in valid if payment.paid_at < at]
+    return [payment for payment in valid if payment.paid_at <= at]
 
 
 def _is_closed(facts: LoanFacts, at: datetime | None) -> bool:
@@ -119,7 +116,11 @@ def _is_closed(facts: LoanFacts, at: datetime | None) -> bool:
 
 def amount_due(facts: LoanFacts, today: date) -> int:
     """What is asked for today: the unpaid part of all instalments due by the anchor or by today."""
-    now = position(facts)
+    return asked_for(facts, position(facts), today)
+
+
+def asked_for(facts: LoanFacts, now: Position, today: date) -> int:
+    """The same where the position is known already."""
     if now.anchor is None:
         return 0
     horizon = max(now.anchor, today)
@@ -146,12 +147,16 @@ def settled_on(facts: LoanFacts) -> tuple[date | None, ...]:
     return tuple(settled)
 
 
-def worst_dpd(facts: LoanFacts, today: date) -> int:
-    """The highest DPD the loan ever had, seen with today's knowledge; 0 if it was never late."""
+def worst_dpd(facts: LoanFacts, today: date, settled: tuple[date | None, ...] | None = None) -> int:
+    """The highest DPD the loan ever had, seen with today's knowledge; 0 if it was never late.
+
+    `settled` is what `settled_on` says, where it is known already.
+    """
+    settled = settled_on(facts) if settled is None else settled
     end = local_date(facts.closed_at, facts.zone) if facts.closed_at else today
     lates = (
         ((paid_on or end) - part.due_on).days
-        for part, paid_on in zip(facts.instalments, settled_on(facts), strict=True)
+        for part, paid_on in zip(facts.instalments, settled, strict=True)
     )
     return max(facts.worst_dpd_floor, 0, *lates)
 

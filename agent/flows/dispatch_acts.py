@@ -1,7 +1,7 @@
 """What a stage does that is no message: a case for a person, an outcome, the end of contact."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 
 import orjson
@@ -67,7 +67,7 @@ async def _tell(conn: Connection, lane: Lane, acts: Sequence[Act], now: datetime
         # one loan may have two words in a batch: the second is numbered after the first
         at = loans[key]
         loan, numbered = _last_words(at.loan, act.stage, lane.portfolio.ladder.buckets, now)
-        loans[key] = replace(at, loan=loan)
+        loans[key] = at._replace(loan=loan)
         outcomes += [(at, one) for one in numbered]
     await update_loans(conn, list(loans.values()))
     rows = [outcome_row(at.portfolio_id, at.id, one, now) for at, one in outcomes]
@@ -85,7 +85,7 @@ def _last_words(
         outcome = charge_off(loan.facts, now, Account(loan.currency, buckets), stage.id)
         loan, one = told(loan, outcome)
         numbered.append(one)
-    return replace(loan, contact_ended_at=now) if stage.ends_contact else loan, numbered
+    return loan._replace(contact_ended_at=now) if stage.ends_contact else loan, numbered
 
 
 async def open_failure_cases(

@@ -6,7 +6,7 @@ a fact of ours, not of the ledger's. What it told the ledger is derived again li
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
 from operator import itemgetter
@@ -131,9 +131,9 @@ class _Course:
         buckets, home = self.buckets(at), self.history.row["home"]
         if self.loan is None or back or not self.loan.claims:
             return apply(self.loan, events, at, buckets, home)
-        done = apply(replace(self.loan, claims=()), events, at, buckets, home)
+        done = apply(self.loan._replace(claims=()), events, at, buckets, home)
         loan = _known(done.loan)
-        return replace(done, loan=replace(loan, claims=(*self.loan.claims, *loan.claims)))
+        return done._replace(loan=loan._replace(claims=(*self.loan.claims, *loan.claims)))
 
     def _note(self, loan: Loan | None, outcomes: Sequence[Numbered], at: datetime) -> None:
         self.loan = loan
@@ -164,7 +164,7 @@ class _Course:
             account = Account(loan.currency, self.buckets(at))
             loan, one = told(loan, charge_off(loan.facts, at, account, stage.id))
             numbered.append(one)
-        self._note(replace(loan, contact_ended_at=at) if stage.ends_contact else loan, numbered, at)
+        self._note(loan._replace(contact_ended_at=at) if stage.ends_contact else loan, numbered, at)
 
     def _move(self, row: Any) -> None:
         """A person moved: days count in the new zone from then on; what the old zone began was told."""

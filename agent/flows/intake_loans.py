@@ -1,7 +1,7 @@
 """Loans: load the facts, apply the events (domain), write back facts, derived columns and outcomes."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -177,7 +177,7 @@ async def _write(conn: Connection, people: People, works: Sequence[_Work]) -> No
 def _now_stored(work: _Work, people: People, identity: int) -> StoredLoan:
     assert work.loan is not None
     if work.before is not None:
-        return replace(work.before, loan=work.loan)
+        return work.before._replace(loan=work.loan)
     opened = _opening(work)
     owner = people.by_ref[work.portfolio_id, opened.person.ref]
     return StoredLoan(work.portfolio_id, identity, owner.id, work.loan)

@@ -1,7 +1,6 @@
 """Time passes: loans enter their next bucket at local midnight, holds end."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -42,7 +41,7 @@ async def _cross(conn: Connection, rows: Sequence[Any], now: datetime) -> int:
     for at in loans.values():
         applied = crossed(at.loan, now, _buckets(portfolios, at.portfolio_id))
         assert applied.loan is not None
-        stored.append(replace(at, loan=applied.loan))
+        stored.append(at._replace(loan=applied.loan))
         outcomes += [outcome_row(at.portfolio_id, at.id, one, now) for one in applied.outcomes]
     await update_loans(conn, stored)
     await insert_outcomes(conn, outcomes)

@@ -32,8 +32,7 @@ _DAY = re.compile(r"[0-9-]{8,10}")
 LINE_MAX = 1_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Read:
+class Read(NamedTuple):
     """An event as it will be stored: the public part readable, the personal part to be encrypted."""
 
     event: Event

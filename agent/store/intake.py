@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, NamedTuple
 
@@ -33,8 +32,7 @@ class EventRow(NamedTuple):
     personal: bytes | None
 
 
-@dataclass(frozen=True, slots=True)
-class StoredLoan:
+class StoredLoan(NamedTuple):
     """A loan as intake loads it, with the keys it needs to write it back."""
 
     portfolio_id: int
@@ -44,6 +42,8 @@ class StoredLoan:
 
 
 _EVENT = EventRow._fields
+_KINDS = {kind.value: kind for kind in Kind}
+_STATUSES = {status.value: status for status in Status}
 _LOAN = (
     "portfolio_id", "id", "ref", "borrower_id", "product", "currency", "zone", "opened_at",
     "principal_minor", "status", "anchor", "anchor_since", "balance_minor", "paid_minor", "bucket",
@@ -117,7 +117,9 @@ def _stored(row: Any, claims: Iterable[Claim]) -> StoredLoan:
         ref=row["ref"],
         currency=row["currency"],
         facts=_facts(row),
-        now=Position(Status(row["status"]), row["anchor"], row["balance_minor"], row["paid_minor"]),
+        now=Position(
+            _STATUSES[row["status"]], row["anchor"], row["balance_minor"], row["paid_minor"]
+        ),
         anchor_since=row["anchor_since"],
         bucket=row["bucket"],
         next_bucket_at=row["next_bucket_at"],
@@ -141,7 +143,7 @@ def _facts(row: Any) -> LoanFacts:
         zone=row["zone"],
         opened_at=row["opened_at"],
         instalments=in_order(
-            Instalment(n, Kind(kind), due, amount) for n, kind, due, amount in parts
+            [Instalment(n, _KINDS[kind], due, amount) for n, kind, due, amount in parts]
         ),
         payments=tuple(Payment(*run) for run in runs),
         closed_at=row["closed_at"],
@@ -151,8 +153,7 @@ def _facts(row: Any) -> LoanFacts:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class NewLoan:
+class NewLoan(NamedTuple):
     """What a new loan's row holds beyond its facts."""
 
     stored: StoredLoan
