@@ -11,7 +11,7 @@ from agent.adapters.deadman import NoDeadMan, SendGuard
 from agent.adapters.embedded import open_database, open_stores
 from agent.clock import Clock, SystemClock
 from agent.config import Settings
-from agent.flows.carriers import Carrier
+from agent.flows.carriers import Carriers
 from agent.flows.intake import Desk
 from agent.flows.lane import Lane, Limits
 from agent.flows.portfolios import Portfolio, load_portfolios
@@ -39,7 +39,7 @@ class System:
     channels: Mapping[str, Channel] = field(default_factory=dict)
     guard: SendGuard = field(default_factory=NoDeadMan)
     limits: Limits = DEFAULT_LIMITS
-    carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    carriers: Mapping[str, Carriers] = field(default_factory=dict)
     kept: frozenset[str] = frozenset()
 
     def desk(self, origin: str, schedule: str | None = None) -> Desk:

@@ -128,6 +128,18 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
+class Beyond:
+    """What an error code in a receipt says of more than its message: its sender, or its route, is stopped,
+    or its sender has to wait for so many seconds. `country` is None where it cannot be said.
+    """
+
+    sender: str
+    country: str | None
+    halt: Halt | None = None
+    wait: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Receipt:
     """What a provider later says of a message; may come early, late, twice and out of order."""
 
@@ -138,6 +150,7 @@ class Receipt:
     code: str | None
     at: datetime
     fault: Fault | None = None
+    beyond: Beyond | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -49,6 +49,8 @@ class TwilioHooks:
     clock: Clock
     receipts: ReceiptInbox
     inbound: Inbox[Inbound]
+    # what its pace and breaker are kept by
+    sender: str = ""
 
 
 def add_twilio_webhooks(app: web.Application, hooks: TwilioHooks) -> None:
@@ -61,7 +63,7 @@ def add_twilio_webhooks(app: web.Application, hooks: TwilioHooks) -> None:
             mac_of(lane, token, hooks.callback_key), request.match_info["mac"]
         ):
             raise _forbidden("status")
-        receipt = read_status(said, token, hooks.clock.now())
+        receipt = read_status(said, token, hooks.clock.now(), hooks.sender)
         if receipt is None:
             _came.labels("status", "unread").inc()
             _log.warning("receipt_unread", lane=int(lane))

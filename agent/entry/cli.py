@@ -27,6 +27,7 @@ COMMANDS = (
     "why",
     "conduct",
     "pause",
+    "senders",
     "outcomes",
     "template",
     "bench",

@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import cast
 
 from agent.adapters.ledger import Ledger
 from agent.adapters.queue import Doorbell
@@ -80,7 +79,9 @@ def _catch_up(system: System) -> ticks.Work:
     async def listen(now: datetime) -> Mapping[str, int]:
         counts = {"missed": 0, "incomplete": 0, "asked": 0}
         for name in system.carriers:
-            way = cast("Hears", system.channels[name])
+            way = system.channels[name]
+            if not isinstance(way, Hears):
+                continue
             for count, value in (
                 await catch_up(system.pool, system.keyring, name, way, now)
             ).items():

@@ -25,7 +25,7 @@ from agent.entry.pushing import pushing
 from agent.entry.scheduler import serve_scheduler
 from agent.entry.texting import add_texting, texting, twilio_account
 from agent.entry.worker import DATABASE_AWAY, Lanes, serve_worker
-from agent.flows.carriers import Carrier
+from agent.flows.carriers import Carriers
 from agent.flows.dispatch import Stop, run_lane
 from agent.flows.intake import take
 from agent.flows.lane import Limits
@@ -76,7 +76,7 @@ async def with_channels(system: System) -> AsyncIterator[tuple[System, SandboxNe
                 name: SandboxChannel(network, name, clock.now, clock.monotonic)
                 for name in (SMS, PUSH)
             }
-        carriers: dict[str, Carrier] = {}
+        carriers: dict[str, Carriers] = {}
         if account is not None:
             ways[SMS], carriers[SMS] = texting(settings, account, session, clock.monotonic)
         kept = frozenset[str]()

@@ -108,5 +108,6 @@ def add_texting(app: web.Application, system: System, account: Account, apply: A
         system.clock,
         ReceiptInbox(apply),
         Inbox(take),
+        account.sender,
     )
     add_twilio_webhooks(app, hooks)

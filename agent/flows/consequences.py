@@ -6,9 +6,11 @@ from typing import Any
 
 import orjson
 
+from agent.flows.breakers import EVERYWHERE, Proof, Route, open_breaker
+from agent.flows.carriers import be_patient
 from agent.flows.portfolios import Portfolio
 from agent.store.sql import Connection, execute, fetch
-from channels.base import Fault, Receipt
+from channels.base import Fault, Halt, Receipt
 
 # One case for each: thousands of messages may fail for the same reason.
 _CASES = {
@@ -39,6 +41,7 @@ async def follow_faults(
     told = [(faulty[row["ord"] - 1], row) for row in rows]
     await _suppress(conn, portfolio, [row for one, row in told if one.fault is Fault.OPT_OUT], now)
     await _open_cases(conn, portfolio, told, now)
+    await _stop_senders(conn, portfolio, told, now)
 
 
 async def _suppress(
@@ -62,6 +65,8 @@ async def _open_cases(
 ) -> None:
     cases = {}
     for receipt, row in told:
+        if receipt.beyond is not None and receipt.beyond.halt is not None:
+            continue  # the breaker opens the case
         kind = _CASES.get(receipt.fault) if receipt.fault else None
         if kind is not None:
             about = row["template"] if receipt.fault is Fault.FILTERED else receipt.channel
@@ -78,6 +83,30 @@ async def _open_cases(
             borrowers=[None for _ in cases],
             details=[orjson.dumps({"code": code}).decode() for code in cases.values()],
         )
+
+
+async def _stop_senders(
+    conn: Connection, portfolio: Portfolio, told: Sequence[tuple[Receipt, Any]], now: datetime
+) -> None:
+    """Open breakers and be patient as a code asks, each once; only its receipt proves a route well again."""
+    halts: dict[Route, tuple[str, datetime]] = {}
+    waits: dict[tuple[str, str], float] = {}
+    for receipt, row in told:
+        if (beyond := receipt.beyond) is None:
+            continue
+        if beyond.halt is not None:
+            country = beyond.country if beyond.halt is Halt.ROUTE else None
+            route = Route(receipt.channel, beyond.sender, country or EVERYWHERE)
+            known = halts.get(route)
+            begun = max(row["begun_at"], known[1]) if known else row["begun_at"]
+            halts[route] = receipt.code or "", begun
+        if beyond.wait is not None:
+            who = receipt.channel, beyond.sender
+            waits[who] = max(beyond.wait, waits.get(who, 0.0))
+    for route, (code, begun) in sorted(halts.items()):
+        await open_breaker(conn, portfolio.id, route, code, now, proof=Proof.RECEIPT, begun=begun)
+    for (channel, sender), seconds in sorted(waits.items()):
+        await be_patient(conn, channel, sender, seconds, now)
 
 
 async def retire_numbers(

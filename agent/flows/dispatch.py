@@ -7,12 +7,14 @@ import asyncio
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import timedelta
 
-from agent.flows.carriers import TOO_MANY, line_up
+from agent.domain.delivery import DISPATCH_WINDOW
+from agent.flows.carriers import TOO_MANY, Lookout, Slot, line_up
 from agent.flows.dispatch_begin import Begun, Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
 from agent.flows.lane import Lane
-from channels.base import Answer, Refusal, Refused
+from channels.base import Answer, Message, Refusal, Refused
 
 # A place in the line that is later than this before the deadline is given up: it will be another one.
 LEAVE_FOR_ANSWER = 3.0
@@ -92,7 +94,8 @@ class _Sender:
         self._lane = lane
         self._recorder = recorder
         self._queue: deque[Outgoing] = deque()
-        self._slots: dict[str, float] = {}
+        self._slots: dict[str, Slot] = {}
+        self._lookout = Lookout(lane)
         self._too_many: dict[str, float] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._taken = asyncio.Event()
@@ -106,7 +109,7 @@ class _Sender:
     def told_too_many(self) -> bool:
         return bool(self._too_many)
 
-    def put(self, batch: Sequence[Outgoing], slots: Mapping[str, float]) -> None:
+    def put(self, batch: Sequence[Outgoing], slots: Mapping[str, Slot]) -> None:
         """Queue a batch and have enough hands for it; a message waits for its slot, if it has one."""
         self._queue.extend(batch)
         self._slots.update(slots)
@@ -123,20 +126,29 @@ class _Sender:
             self._recorder.add(Sent(one, await self._send(one)))
 
     async def _send(self, one: Outgoing) -> Answer:
-        clock, channel = self._lane.clock, one.message.channel
         slot = self._slots.pop(one.message.token, None)
-        if slot is not None:
-            if slot > one.message.deadline - LEAVE_FOR_ANSWER:
-                return OUT_OF_TURN
-            if (wait := slot - clock.monotonic()) > 0:
-                await asyncio.sleep(wait)
-        if self._too_many.get(channel, 0.0) > clock.monotonic():
+        if slot is not None and not await self._may_go(one.message, slot):
+            return OUT_OF_TURN
+        clock = self._lane.clock
+        who = one.message.channel if slot is None else slot.carrier.sender
+        if self._too_many.get(who, 0.0) > clock.monotonic():
             return OUT_OF_TURN
         answer = await _send(self._lane, one)
         if isinstance(answer, Refused) and answer.code == TOO_MANY:
             # the others of this batch need not hear it one by one
-            self._too_many[channel] = clock.monotonic() + (answer.retry_after or 1.0)
+            self._too_many[who] = clock.monotonic() + (answer.retry_after or 1.0)
         return answer
+
+    async def _may_go(self, message: Message, slot: Slot) -> bool:
+        """Wait for the message's place in its sender's line, which may be stopped meanwhile."""
+        clock = self._lane.clock
+        if slot.at > message.deadline - LEAVE_FOR_ANSWER:
+            return False
+        if (wait := slot.at - clock.monotonic()) > 0:
+            await asyncio.sleep(wait)
+        left = timedelta(seconds=message.deadline - clock.monotonic())
+        begun = clock.now() - (DISPATCH_WINDOW - left)
+        return not await self._lookout.stopped(slot.carrier, message, begun)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)

@@ -23,7 +23,7 @@ from agent.domain.gate import (
 )
 from agent.domain.ladder import Action, Grade, Problem, Stage
 from agent.domain.message import Composed, Wording, compose
-from agent.flows.carriers import Traffic, read_traffic
+from agent.flows.carriers import Traffics, note_probes, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
 from agent.flows.dispatch_case import Case, case_of, facts_hash
 from agent.flows.lane import Lane, ladder_for
@@ -84,7 +84,7 @@ class _Batch:
     moves: list[Move] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     taken_numbers: set[tuple[str, bytes]] = field(default_factory=set)
-    traffic: dict[str, Traffic] = field(default_factory=dict)
+    traffic: Traffics = field(default_factory=Traffics)
 
 
 async def begin(lane: Lane) -> Begun:
@@ -120,6 +120,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
         batch.decisions.append((case, decision))
         _follow(case, decision, facts, lane, batch)
     await _write(conn, lane, facts, batch)
+    await note_probes(conn, lane, batch.traffic, batch.outgoing)
     return len(notices)
 
 
@@ -140,7 +141,7 @@ def _begun(batch: _Batch, claimed: int) -> Begun:
         verdicts.count(Verdict.SNOOZE),
         verdicts.count(Verdict.CANCEL),
         len(batch.acts),
-        any(traffic.overflow for traffic in batch.traffic.values()),
+        batch.traffic.waiting,
     )
 
 
@@ -155,7 +156,7 @@ def _decide(case: Case, lane: Lane, batch: _Batch) -> Decision:
         # one unsettled attempt a number: a provider's list could not tell two apart
         since = batch.now if row.busy_since is None else row.busy_since
         return Decision(Verdict.SNOOZE, ("number-busy",), batch.now + busy_for(batch.now - since))
-    if (traffic := batch.traffic.get(point.channel)) is not None:
+    if (traffic := batch.traffic.of(point.id)) is not None:
         waits = traffic.wait(point.id, batch.now)
         if waits is not None:
             return Decision(Verdict.SNOOZE, (waits[0],), waits[1])
@@ -223,7 +224,7 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     if isinstance(composed, Problem):
         batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
         return
-    if (problem := _text_refused(row, composed, lane, batch)) is not None:
+    if (problem := _text_refused(row, composed, batch)) is not None:
         batch.moves.append(_move(case, NoticeState.FAILED, reason=problem))
         return
     outgoing = _outgoing(case, row, composed, address, lane, batch)
@@ -234,11 +235,12 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     )
 
 
-def _text_refused(row: PointRow, composed: Composed, lane: Lane, batch: _Batch) -> str | None:
-    carrier, traffic = lane.carriers.get(row.point.channel), batch.traffic.get(row.point.channel)
-    if carrier is None or traffic is None:
+def _text_refused(row: PointRow, composed: Composed, batch: _Batch) -> str | None:
+    traffic = batch.traffic.of(row.point.id)
+    if traffic is None:
         return None
-    refused = carrier.text_refused(traffic.countries.get(row.point.id, ""), composed.body)
+    country = traffic.countries.get(row.point.id, "")
+    refused = traffic.carrier.text_refused(country, composed.body)
     return None if refused is None else f"text-{refused}"
 
 

@@ -200,7 +200,10 @@ async def _misconfigured(conn: Connection, lane: Lane, sent: Sequence[Sent], now
     codes = {
         one.outgoing.message.channel: one.answer.code
         for one in sent
-        if isinstance(one.answer, Refused) and one.answer.kind is Refusal.CONFIGURATION
+        if isinstance(one.answer, Refused)
+        and one.answer.kind is Refusal.CONFIGURATION
+        # a halt of the sender opens a case of its own
+        and not (one.answer.halt and one.outgoing.message.channel in lane.carriers)
     }
     if codes:
         await execute(

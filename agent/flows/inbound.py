@@ -6,7 +6,7 @@ Anything else becomes a case: only a reading may do more, and that may only redu
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import asyncpg
 import structlog
@@ -30,6 +30,7 @@ BODY_MAX = 20_000
 _log = structlog.get_logger("duly.inbound")
 
 
+@runtime_checkable
 class Hears(Protocol):
     """A channel that people can answer on, and that can be asked what it knows."""
 

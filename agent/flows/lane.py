@@ -11,7 +11,7 @@ from agent.clock import Clock
 from agent.domain.conduct import Pack
 from agent.domain.ladder import Ladder
 from agent.domain.message import Texts
-from agent.flows.carriers import Carrier
+from agent.flows.carriers import Carriers
 from agent.flows.portfolios import Portfolio, ladder_of
 from agent.flows.rules import Binding, binding
 from agent.store.keyring import Keyring
@@ -46,7 +46,7 @@ class Lane:
     limits: Limits = Limits()
     guard: SendGuard = field(default_factory=NoDeadMan)
     status_url: str | None = None
-    carriers: Mapping[str, Carrier] = field(default_factory=dict)
+    carriers: Mapping[str, Carriers] = field(default_factory=dict)
     # channels whose provider keeps a message that it cannot deliver at once
     kept: frozenset[str] = frozenset()
 

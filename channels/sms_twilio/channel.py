@@ -171,7 +171,7 @@ class TwilioSms:
             said = {"MessageSid": provider_id, "MessageStatus": str(row.status)}
             if row.error_code:
                 said["ErrorCode"] = str(row.error_code)
-            return read_status(said, token, now)
+            return read_status(said, token, now, self.sender)
         except _FAILURES:
             return None
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 
-from channels.base import Fault, Halt, Refusal, Refused
+from channels.base import Beyond, Fault, Halt, Refusal, Refused
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,22 @@ def fault_of(code: str | None) -> Fault | None:
     """What a callback's error code is about; a code nobody knows is `unknown`, none is nothing."""
     if not code:
         return None
-    known = known_codes().get(int(code)) if code.isascii() and code.isdigit() else None
+    known = _known(code)
     return known.fault if known else Fault.UNKNOWN
+
+
+def beyond_of(code: str | None, sender: str, country: str | None) -> Beyond | None:
+    """What a callback's error code says of its sender or its route; None when it is about one message."""
+    known = _known(code) if code else None
+    if known is None:
+        return None
+    halt = _REFUSALS[known.fault][1]
+    wait = known.after if known.fault is Fault.TRANSIENT else None
+    return Beyond(sender, country, halt, wait) if halt or wait else None
+
+
+def _known(code: str) -> Code | None:
+    return known_codes().get(int(code)) if code.isascii() and code.isdigit() else None
 
 
 _REFUSALS = {

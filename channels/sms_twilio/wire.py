@@ -13,8 +13,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from twilio.twiml.messaging_response import MessagingResponse
 
-from channels.base import SMS, Inbound, Receipt, Status
-from channels.sms_twilio.codes import fault_of
+from channels.base import SMS, Beyond, Inbound, Receipt, Status
+from channels.sms_twilio.codes import beyond_of, fault_of
+from channels.sms_twilio.countries import country_of
 
 SIGNATURE_HEADER = "X-Twilio-Signature"
 BODY_MAX = 65_536
@@ -97,15 +98,28 @@ def _addresses(url: str) -> Iterator[str]:
     yield url.replace(f"://{parts.netloc}", f"://{other}", 1)
 
 
-def read_status(params: Mapping[str, str], token: str, at: datetime) -> Receipt | None:
-    """The receipt in a status callback; None if it says nothing that we know."""
+def read_status(
+    params: Mapping[str, str], token: str, at: datetime, sender: str = ""
+) -> Receipt | None:
+    """The receipt in a status callback; None if it says nothing that we know. `sender` is ours."""
     status = _STATUSES.get(params.get("MessageStatus") or params.get("SmsStatus") or "")
     provider_id = params.get("MessageSid") or params.get("SmsSid")
     if status is None or not provider_id or len(provider_id) > 64:
         return None
     code = (params.get("ErrorCode") or None) if status in _ENDS_BADLY else None
     # Twilio's own time has minutes only, no zone, and is often missing: ours is the honest one
-    return Receipt(SMS, provider_id, status, token, code[:16] if code else None, at, fault_of(code))
+    beyond = _beyond(params, code, sender) if code else None
+    return Receipt(
+        SMS, provider_id, status, token, code[:16] if code else None, at, fault_of(code), beyond
+    )
+
+
+def _beyond(params: Mapping[str, str], code: str, own: str) -> Beyond | None:
+    """The number of a Messaging Service is not what its pace and breaker are kept by."""
+    number = "" if own.startswith("MG") else params.get("From", "")
+    told = params.get("MessagingServiceSid") or number
+    sender = own if told.lstrip("+") in {"", own.lstrip("+")} else told
+    return beyond_of(code, sender[:64], country_of(params.get("To", "")))
 
 
 _ENDS_BADLY = frozenset({Status.UNDELIVERED, Status.FAILED})

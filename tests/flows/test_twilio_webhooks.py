@@ -311,8 +311,8 @@ async def test_contradicting_ends_are_kept_and_change_nothing(world: World) -> N
     [
         ("30004", [], 1),
         ("30007", [("filtered", "en/due-today 30007")], 0),
-        ("30034", [("configuration", "sms 30034")], 0),
-        ("30033", [("provider-account", "sms 30033")], 0),
+        ("30034", [("sender-halted", "sms +15005550006 NG")], 0),
+        ("30033", [("sender-halted", "sms +15005550006 everywhere")], 0),
         ("30610", [("configuration", "sms 30610")], 0),
         ("30003", [], 0),
         ("30036", [], 0),

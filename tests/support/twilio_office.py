@@ -24,6 +24,7 @@ from channels.base import Inbound, Receipt
 from channels.sms_twilio.wire import status_path
 from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN
 
+SENDER = "+15005550006"
 OLD_TOKEN = "the-token-before"
 
 
@@ -85,7 +86,8 @@ async def twilio_office(
     public = f"http://127.0.0.1:{port}"
     secrets = (AUTH_TOKEN, OLD_TOKEN)
     hooks = TwilioHooks(
-        public, ACCOUNT, secrets, keyring.callback_key, clock, ReceiptInbox(receipts), Inbox(inbound)
+        public, ACCOUNT, secrets, keyring.callback_key, clock, ReceiptInbox(receipts), Inbox(inbound),
+        SENDER,
     )  # fmt: skip
     add_twilio_webhooks(app, hooks)
     async with TestServer(app, port=port), aiohttp.ClientSession() as http:

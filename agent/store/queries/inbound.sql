@@ -82,7 +82,7 @@ returning a.token, a.provider_id;
 
 -- name: unknown_faults
 -- Receipts that bring a fault and are new, with the attempt they are about.
-select w.ord, a.contact_point_id, a.address_key, a.borrower_id, a.loan_id, a.template, a.channel
+select w.ord, a.contact_point_id, a.address_key, a.borrower_id, a.loan_id, a.template, a.channel, a.begun_at
 from unnest(:channels::text[], :providers::text[], :statuses::text[], :tokens::text[])
      with ordinality as w (channel, provider_id, status, token, ord)
 join attempt a on a.portfolio_id = :portfolio

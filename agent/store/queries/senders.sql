@@ -1,27 +1,48 @@
 -- name: sender_state
--- How long a sender's line is, and whether its provider asked for patience.
-select busy_until, not_before from sender_pace
+-- How long a sender's line is, whether its provider asked for patience, and the pace that staff have set.
+select busy_until, not_before, part_takes from sender_pace
 where portfolio_id = 0 and channel = :channel and sender = :sender;
 
 -- name: open_halts
--- Countries for which a sender is out of order, and when it may be tried again.
-select country, probe_at from sender_halt
-where portfolio_id = 0 and channel = :channel and sender = :sender and closed_at is null;
+-- Countries for which a sender is out of order, when it may be tried again, and what became of the last try.
+select h.country, h.probe_at, h.proof, a.state as tried
+from sender_halt h
+left join attempt a on a.portfolio_id = h.probe_lane and a.token = h.probe_token
+where h.portfolio_id = 0 and h.channel = :channel and h.sender = :sender and h.closed_at is null;
 
 -- name: claim_probe
--- One worker tries whether a halted route works again; the others wait for what comes of it.
-update sender_halt set probe_at = :again, strikes = least(strikes + 1, 10)
+-- One worker tries whether a halted route works again; the others wait for what comes of it. Each try that
+-- fails doubles the wait for the next one.
+update sender_halt
+set probe_at = :now + least(:first::interval * power(2, strikes), greatest(:first, interval '1 hour')),
+    strikes = least(strikes + 1, 10)
 where portfolio_id = 0 and channel = :channel and sender = :sender and country = :country
   and closed_at is null and probe_at <= :now
-returning id;
+returning probe_at;
+
+-- name: note_probe
+-- Which attempt tries it: a breaker that a receipt opened waits for the receipt of this one.
+update sender_halt set probe_lane = :lane, probe_token = :token
+where portfolio_id = 0 and channel = :channel and sender = :sender and country = :country
+  and closed_at is null;
+
+-- name: sender_news
+-- What was decided of a sender while messages wait for their place in its line.
+select p.not_before, h.country, h.halted_at
+from (select 1) as one
+left join sender_pace p on p.portfolio_id = 0 and p.channel = :channel and p.sender = :sender
+left join sender_halt h on h.portfolio_id = 0 and h.channel = :channel and h.sender = :sender
+    and h.closed_at is null;
 
 -- name: reserve_line
 -- Parts take their place in the sender's line; returned is when the first of them may go.
 insert into sender_pace as p (portfolio_id, channel, sender, busy_until, not_before)
-values (0, :channel, :sender, :now::timestamptz + :took::interval, 'epoch')
+values (0, :channel, :sender, :now::timestamptz + :parts::int * :part_takes::interval, 'epoch')
 on conflict (portfolio_id, channel, sender)
-do update set busy_until = greatest(p.busy_until, :now, p.not_before) + :took
-returning busy_until - :took as begins;
+do update set busy_until = greatest(p.busy_until, :now, p.not_before)
+                           + :parts * coalesce(p.part_takes, :part_takes)
+returning busy_until - :parts * coalesce(part_takes, :part_takes) as begins,
+          coalesce(part_takes, :part_takes) as part_takes;
 
 -- name: back_off
 -- The provider said too many: nobody sends before. Without a time of its own, twice as long every time.
@@ -38,14 +59,105 @@ update sender_pace set strikes = 0
 where portfolio_id = 0 and channel = :channel and sender = :sender and strikes > 0 and not_before <= :now;
 
 -- name: open_halt
--- Stop a sender for a country, or for all of them; returned only when it was not stopped yet.
-insert into sender_halt (portfolio_id, channel, sender, country, code, halted_at, probe_at)
-values (0, :channel, :sender, :country, :code, :now, :probe)
+-- Stop a sender for a country, or for all of them; returned only when it was not stopped yet. What a message
+-- says that was begun before the route was last closed is no news.
+insert into sender_halt (portfolio_id, channel, sender, country, code, halted_at, probe_at, proof, reason, opened_by)
+select 0, :channel, :sender, :country, :code, :now, :probe, :proof, :reason, :by
+where not exists (
+    select 1 from sender_halt h
+    where h.portfolio_id = 0 and h.channel = :channel and h.sender = :sender and h.country = :country
+      and h.closed_at > :begun)
 on conflict do nothing
 returning id;
 
 -- name: close_halts
 -- A message that was begun after the halt got through: the route works again.
-update sender_halt set closed_at = :now, closed_by = 'probe'
+update sender_halt set closed_at = :now, closed_by = :by
 where portfolio_id = 0 and channel = :channel and sender = :sender and closed_at is null
-  and country = any(:countries::text[]) and halted_at < :before;
+  and country = any(:countries::text[]) and halted_at < :before and proof = any(:proofs::text[]);
+
+-- name: hold_halts
+-- Staff stop a sender that is out of order already: no message tries it until they say so.
+update sender_halt set probe_at = null, proof = 'staff', reason = :reason, opened_by = :by
+where portfolio_id = 0 and channel = :channel and sender = :sender and country = :country
+  and closed_at is null and proof <> 'staff';
+
+-- name: try_halt
+-- Staff let one message try a halted route now.
+update sender_halt
+set probe_at = :now, strikes = 0, proof = case proof when 'staff' then 'answer' else proof end
+where portfolio_id = 0 and channel = :channel and sender = :sender and country = :country
+  and closed_at is null and (probe_at is null or probe_at > :now);
+
+-- name: set_pace
+-- Staff set a sender's pace; null gives it back to the settings.
+insert into sender_pace as p (portfolio_id, channel, sender, busy_until, not_before, part_takes)
+values (0, :channel, :sender, :now, 'epoch', :part_takes)
+on conflict (portfolio_id, channel, sender) do update set part_takes = excluded.part_takes
+where p.part_takes is distinct from excluded.part_takes
+returning part_takes;
+
+-- name: forget_patience
+-- Staff close a breaker: what a provider asked for before is over too.
+update sender_pace set not_before = 'epoch', strikes = 0
+where portfolio_id = 0 and channel = :channel and sender = :sender and not_before > :now;
+
+-- name: insert_sender_act
+-- What staff did, and why.
+insert into sender_act (portfolio_id, channel, sender, country, act, part_takes, reason, acted_by, at, changed)
+values (0, :channel, :sender, :country, :act, :part_takes, :reason, :by, :now, :changed);
+
+-- name: wake_held
+-- Notices whose last decision was a snooze for one of these reasons are looked at again at once, in every
+-- portfolio: a sender serves them all. Those that a begin has locked are left to it.
+with last as (
+    select n.portfolio_id, n.loan_id, n.anchor, n.stage
+    from notice n
+    cross join lateral (
+        select d.verdict, d.rules from decision d
+        where d.portfolio_id = n.portfolio_id and d.loan_id = n.loan_id and d.anchor = n.anchor
+          and d.stage = n.stage
+        order by d.decided_at desc, d.id desc limit 1
+    ) d
+    where n.state in ('waiting', 'awaiting_receipt') and n.next_at > :now
+      and d.verdict = 'snooze' and d.rules && :rules::text[]
+    order by n.next_at
+    limit :most::bigint
+    for update of n skip locked
+)
+update notice n set next_at = :now
+from last l
+where n.portfolio_id = l.portfolio_id and n.loan_id = l.loan_id and n.anchor = l.anchor
+  and n.stage = l.stage;
+
+-- name: known_senders
+-- Every sender that ever had a line or a breaker, with its line.
+select k.channel, k.sender, coalesce(p.busy_until, 'epoch') as busy_until,
+       coalesce(p.not_before, 'epoch') as not_before, p.part_takes
+from (
+    select channel, sender from sender_pace where portfolio_id = 0
+    union select channel, sender from sender_halt where portfolio_id = 0
+) k
+left join sender_pace p on p.portfolio_id = 0 and p.channel = k.channel and p.sender = k.sender
+order by k.channel, k.sender;
+
+-- name: breakers
+-- Routes that are out of order.
+select channel, sender, country, code, halted_at, probe_at, proof, strikes, reason, opened_by
+from sender_halt
+where portfolio_id = 0 and closed_at is null
+order by channel, sender, country;
+
+-- name: waiting_for_senders
+-- Notices that wait for a place in a line or for a route, by the reason of their last decision.
+select d.rules[1] as rule, count(*) as notices
+from notice n
+cross join lateral (
+    select d.verdict, d.rules from decision d
+    where d.portfolio_id = n.portfolio_id and d.loan_id = n.loan_id and d.anchor = n.anchor
+      and d.stage = n.stage
+    order by d.decided_at desc, d.id desc limit 1
+) d
+where n.state in ('waiting', 'awaiting_receipt') and d.verdict = 'snooze'
+  and d.rules[1] in ('pace', 'route-halted')
+group by 1;
