@@ -6,13 +6,12 @@ STOP" are comparisons of the `rev` that it raises, never of clocks.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any
 
 import asyncpg
 
 from agent.clock import new_token
 from agent.domain.calendar import local_date
-from agent.domain.delivery import DISPATCH_WINDOW, NoticeState
+from agent.domain.delivery import DISPATCH_WINDOW, AttemptState, NoticeState
 from agent.domain.frame import MessageClass, Setting, country_of
 from agent.domain.gate import (
     Decision,
@@ -30,14 +29,18 @@ from agent.flows.lane import Lane, ladder_for
 from agent.store.dispatch import (
     Facts,
     Move,
+    NewAttempt,
+    NewDecision,
     NoticeKey,
     PointRow,
+    begin_attempts,
     claim_due,
+    insert_decisions,
     move_notices,
     read_facts,
 )
 from agent.store.keyring import Unreadable, body_place, contact_place, seal, unseal
-from agent.store.sql import Connection, execute, fetch, fetch_value
+from agent.store.sql import Connection, fetch
 from channels.base import Message
 
 BUSY_FIRST = timedelta(seconds=30)
@@ -77,10 +80,12 @@ class _Batch:
     """What the decisions of one begin add up to, before it is written."""
 
     now: datetime
+    deadline_at: datetime
     deadline: float
+    portfolio_rev: int = 0
     decisions: list[tuple[Case, Decision]] = field(default_factory=list)
     outgoing: list[Outgoing] = field(default_factory=list)
-    attempts: list[tuple[Any, ...]] = field(default_factory=list)
+    attempts: list[NewAttempt] = field(default_factory=list)
     moves: list[Move] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     taken_numbers: set[tuple[str, bytes]] = field(default_factory=set)
@@ -93,7 +98,8 @@ async def begin(lane: Lane) -> Begun:
     The deadline counts from before the commit was asked for, on the monotonic clock.
     """
     now = lane.clock.now()
-    batch = _Batch(now, lane.clock.monotonic() + DISPATCH_WINDOW.total_seconds())
+    deadline = lane.clock.monotonic() + DISPATCH_WINDOW.total_seconds()
+    batch = _Batch(now, now + DISPATCH_WINDOW, deadline)
     try:
         async with lane.pool.acquire() as conn, conn.transaction():
             claimed = await _begin(conn, lane, batch)
@@ -109,6 +115,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
     if not notices:
         return 0
     facts = await read_facts(conn, lane.portfolio.id, notices, batch.now)
+    batch.portfolio_rev = facts.rev
     batch.traffic = await read_traffic(conn, lane, facts, batch.now)
     ladders = {
         version: await ladder_for(conn, lane.portfolio, version)
@@ -119,7 +126,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
         decision = _decide(case, lane, batch)
         batch.decisions.append((case, decision))
         _follow(case, decision, facts, lane, batch)
-    await _write(conn, lane, facts, batch)
+    await _write(conn, lane, batch)
     await note_probes(conn, lane, batch.traffic, batch.outgoing)
     return len(notices)
 
@@ -229,7 +236,7 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
         return
     outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
-    batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane))
+    batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane, batch))
     facts.contacts.setdefault(case.person.id, []).append(
         (case.notice.key, batch.now, row.point.channel)
     )
@@ -305,60 +312,38 @@ def _good_for(case: Case, channel: str, lane: Lane, now: datetime) -> int | None
 
 
 def _attempt(
-    case: Case, row: PointRow, composed: Composed, outgoing: Outgoing, amount: int, lane: Lane
-) -> tuple[Any, ...]:
+    case: Case,
+    row: PointRow,
+    composed: Composed,
+    outgoing: Outgoing,
+    amount: int,
+    lane: Lane,
+    batch: _Batch,
+) -> NewAttempt:
     assert case.stage is not None
     assert case.person.data_key is not None
     key = lane.keyring.person_key(case.person.data_key)
     token = outgoing.message.token
-    return (
-        token, *case.notice.key, case.person.id, row.point.id, row.point.channel, row.address_key,
-        outgoing.fence, outgoing.route, case.person.rev, row.rev, amount, case.loan.currency,
+    return NewAttempt(
+        lane.portfolio.id, token, *case.notice.key, case.person.id, row.point.id, row.point.channel,
+        row.address_key, outgoing.fence, AttemptState.BEGUN, batch.now, batch.deadline_at,
+        batch.deadline_at, case.person.rev, row.rev, batch.portfolio_rev, amount, case.loan.currency,
         f"{composed.locale}/{case.stage.message}", seal(key, composed.body.encode(), body_place(token)),
     )  # fmt: skip
 
 
-_ATTEMPT = (
-    "tokens", "loans", "anchors", "stages", "borrowers", "points", "channels", "keys", "fences",
-    "routes", "person_revs", "number_revs", "amounts", "currencies", "templates", "bodies",
-)  # fmt: skip
-
-
-async def _write(conn: Connection, lane: Lane, facts: Facts, batch: _Batch) -> None:
-    await _write_decisions(conn, lane, batch)
-    if batch.attempts:
-        columns = dict(zip(_ATTEMPT, map(list, zip(*batch.attempts, strict=True)), strict=True))
-        begun = await fetch_value(
-            conn,
-            "begin_attempts",
-            portfolio=lane.portfolio.id,
-            portfolio_rev=facts.rev,
-            now=batch.now,
-            deadline=batch.now + DISPATCH_WINDOW,
-            **columns,
-        )
-        assert begun == len(batch.attempts), "an open attempt was missed under its number's lock"
+async def _write(conn: Connection, lane: Lane, batch: _Batch) -> None:
+    await insert_decisions(conn, [_stored(*made, lane, batch.now) for made in batch.decisions])
+    await begin_attempts(conn, batch.attempts, [one.route for one in batch.outgoing])
     await store_acts(conn, lane, batch.acts, batch.now)
     await move_notices(conn, lane.portfolio.id, batch.moves, batch.now)
     failed = [move for move in batch.moves if move.state == NoticeState.FAILED]
     await open_failure_cases(conn, lane, failed, batch.now)
 
 
-async def _write_decisions(conn: Connection, lane: Lane, batch: _Batch) -> None:
-    made = batch.decisions
-    await execute(
-        conn,
-        "insert_decisions",
-        portfolio=lane.portfolio.id,
-        now=batch.now,
-        packs=[lane.rules_for(case.person.region).versions for case, _ in made],
-        loans=[case.notice.loan_id for case, _ in made],
-        anchors=[case.notice.anchor for case, _ in made],
-        stages=[case.notice.stage for case, _ in made],
-        verdicts=[decision.verdict.value for _, decision in made],
-        untils=[decision.until for _, decision in made],
-        rules=[",".join(decision.rules) for _, decision in made],
-        hashes=[facts_hash(case.facts) for case, _ in made],
-        zones=[case.loan.zone for case, _ in made],
-        revs=[case.person.rev for case, _ in made],
-    )
+def _stored(case: Case, decision: Decision, lane: Lane, now: datetime) -> NewDecision:
+    return NewDecision(
+        lane.portfolio.id, *case.notice.key, now, decision.verdict, decision.until, decision.rules,
+        facts_hash(case.facts), lane.rules_for(case.person.region).versions, case.loan.zone,
+        case.person.rev,
+    )  # fmt: skip

@@ -95,46 +95,21 @@ from hold
 where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and lifted_at is null
   and scope <> 'number' and from_at <= :now and (until_at is null or until_at > :now);
 
--- name: insert_decisions
--- What the gate answered, every failing rule, and a hash of the facts it looked at.
-insert into decision (portfolio_id, loan_id, anchor, stage, decided_at, verdict, until_at, rules,
-                      facts_hash, packs, zone, person_rev)
-select :portfolio, w.loan_id, w.anchor, w.stage, :now, w.verdict, w.until_at,
-       case when w.rules = '' then '{}'::text[] else string_to_array(w.rules, ',') end,
-       w.facts_hash, w.packs, w.zone, w.person_rev
-from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :verdicts::text[],
-            :untils::timestamptz[], :rules::text[], :hashes::bytea[], :packs::text[],
-            :zones::text[], :revs::bigint[])
-     as w (loan_id, anchor, stage, verdict, until_at, rules, facts_hash, packs, zone, person_rev);
-
--- name: begin_attempts
--- Write down what is about to be sent, and that its notices are being sent; how many were begun. A number
--- or a notice with an unsettled attempt gets none now, and a notice with another fence is somebody else's.
+-- name: notices_sending
+-- These notices are being sent; how many were. One with another fence is somebody else's. What most of a
+-- batch share is told once and taken by place.
 with w as materialized (
-    select * from unnest(:tokens::text[], :loans::bigint[], :anchors::date[], :stages::text[],
-            :borrowers::bigint[], :points::bigint[], :channels::text[], :keys::bytea[], :fences::int[],
-            :routes::smallint[], :person_revs::bigint[], :number_revs::bigint[], :amounts::bigint[],
-            :currencies::text[], :templates::text[], :bodies::bytea[])
-         as w (token, loan_id, anchor, stage, borrower_id, contact_point_id, channel, address_key, fence,
-               route, person_rev, number_rev, amount_minor, currency, template, body)
+    select w.loan_id, (:anchors::date[])[w.step] as anchor, (:stages::text[])[w.step] as stage,
+           (:fences::int[])[w.step] as fence, (:routes::smallint[])[w.step] as route
+    from unnest(:loans::bigint[], :steps::int[]) as w (loan_id, step)
 ), sending as (
     update notice n set state = 'sending', fence = w.fence, route = w.route, next_at = :deadline
     from w
     where n.portfolio_id = :portfolio and n.loan_id = w.loan_id and n.anchor = w.anchor
       and n.stage = w.stage and n.fence = w.fence - 1 and n.closed_at is null
-    returning w.token
-), begun as (
-    insert into attempt (portfolio_id, token, loan_id, anchor, stage, borrower_id, contact_point_id, channel,
-                         address_key, fence, state, begun_at, deadline_at, person_rev, number_rev,
-                         portfolio_rev, amount_minor, currency, template, body, look_at)
-    select :portfolio, w.token, w.loan_id, w.anchor, w.stage, w.borrower_id, w.contact_point_id, w.channel,
-           w.address_key, w.fence, 'begun', :now, :deadline, w.person_rev, w.number_rev,
-           :portfolio_rev, w.amount_minor, w.currency, w.template, w.body, :deadline
-    from w
-    on conflict do nothing
-    returning token
+    returning 1
 )
-select least((select count(*) from begun), (select count(*) from sending));
+select count(*) from sending;
 
 -- name: move_notices
 -- Notices after a decision or a receipt; a stale fence changes nothing.
