@@ -5,6 +5,7 @@ from datetime import UTC, date, datetime, timedelta
 from time import process_time
 
 from agent.domain.conduct import Contact, ContactFacts, Pack
+from agent.domain.conduct_ways import Named, Way
 from agent.domain.gate import GUARD, NoticeFacts, Point, Verdict, decide
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
@@ -59,8 +60,17 @@ def _facts(number: int) -> NoticeFacts:
             channel="push",
             dpd=3,
             debt=f"{number}",
+            role="third_party",
         ),
+        ways=tuple(Way(point, _evidence(number)) for point in (1, 2)),
     )
+
+
+def _evidence(number: int) -> Named:
+    return (
+        ("sms_consent", True), ("express_consent", False), ("days_since_consent", number % 60),
+        ("days_since_consumer_text", None), ("reassigned_number_check_days", None),
+    )  # fmt: skip
 
 
 def _round(facts: Sequence[NoticeFacts], rules: Sequence[Pack], times: int) -> dict[str, float]:

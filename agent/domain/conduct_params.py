@@ -27,7 +27,7 @@ STATE_PARAMS: Mapping[str, tuple[Mapping[str, Kind], Mapping[str, Kind]]] = {
         {"on": N}, {"max": W, "within_seconds": W, "only": N, "message_types": N}
     ),
     "opt_out_effect": ({"scope": T}, {}),
-    "consent_required": ({"fact": T}, {"when": F, "given_by": N}),
+    "consent_required": ({"fact": T}, {"when": F, "given_by": N, "before": T}),
     "revalidate": ({"evidence_days": N, "max_age_days": W, "needs": T}, {}),
     "required_content": ({"element": T}, {"fact": T, "when": F}),
     "third_party_contact": ({"deny_if": F, "about": N}, {"unless": F, "not_for": N}),

@@ -95,6 +95,12 @@ def meets(conditions: Mapping[str, Any], facts: Facts) -> bool | None:
     return True if known else None
 
 
+def unknown_of(conditions: Mapping[str, Any], facts: Facts) -> str | None:
+    """The first fact that the conditions name and nobody told."""
+    names = (_comparison(key, wanted)[0] for key, wanted in conditions.items())
+    return next((name for name in names if name not in facts), None)
+
+
 def _comparison(key: str, wanted: Any) -> tuple[str, Any]:
     if key.endswith("_gte"):
         return key[:-4], lambda value: value is not None and float(value) >= wanted

@@ -4,13 +4,16 @@ It answers with every rule that fails, strictest effect first (deny > hold > sno
 that a rule needs and that is missing is a hold: never guess towards sending.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
 
+from agent.domain.calendar import local_date
 from agent.domain.conduct import ContactFacts, Pack, consult
 from agent.domain.conduct_base import MINUTE
+from agent.domain.conduct_state import Ruling
+from agent.domain.conduct_ways import Objection, Way, held_by, objections
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
 
@@ -47,6 +50,8 @@ class Hold:
     reason: str
     until: datetime | None
     channel: str | None = None
+    # when it began, for rules that count its days
+    since: datetime | None = field(default=None, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +91,8 @@ class NoticeFacts:
     stage_known: bool = True
     paused_channels: tuple[str, ...] = ()
     missing_packs: tuple[str, ...] = ()
+    # what state rules ask of each point; one that is not told of is not known
+    ways: tuple[Way, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,10 +109,11 @@ def decide(facts: NoticeFacts, packs: Sequence[Pack], now: datetime) -> Decision
     A snooze that cannot end before `not_after` is a cancellation that says so. A hold with no known
     end snoozes to `not_after`; whoever lifts it has the notice looked at again at once.
     """
-    point, failing = _route(facts, now)
+    point, failing = _route(facts, tuple(packs), now)
     failing = [*_standing(facts, now), *_holds(facts, now), *failing]
     if facts.action is Action.MESSAGE:
         channel = point.channel if point else (facts.route[0] if facts.route else "sms")
+        failing += _held_by_rules(facts, tuple(packs), now, channel)
         failing += _clock(facts, packs, now, channel)
     if not failing:
         return Decision(Verdict.SEND, (), None, point)
@@ -156,7 +164,33 @@ def _in_force(hold: Hold, now: datetime) -> bool:
     return hold.until is None or hold.until > now
 
 
-def _route(facts: NoticeFacts, now: datetime) -> tuple[Point | None, list[Failing]]:
+def _held_by_rules(
+    facts: NoticeFacts, packs: tuple[Pack, ...], now: datetime, channel: str
+) -> Iterator[Failing]:
+    """What packs make of the holds: the law may close for good what a hold only puts off."""
+    whole = [hold for hold in facts.holds if hold.channel is None and _in_force(hold, now)]
+    if whole:
+        zones = facts.contact.zones
+        held = [
+            {"type": h.reason}
+            | ({"from": local_date(h.since, zones[0])} if h.since is not None and zones else {})
+            for h in whole
+        ]
+        yield from _failing(held_by(packs, channel, facts.contact.role, held, zones, now))
+
+
+_EFFECT = {Ruling.DEFER: Effect.SNOOZE, Ruling.HOLD: Effect.HOLD, Ruling.DENY: Effect.DENY}
+
+
+def _failing(against: Iterable[Objection]) -> Iterator[Failing]:
+    for one in against:
+        for name in one.names:
+            yield Failing(name, _EFFECT[one.ruling], one.until)
+
+
+def _route(
+    facts: NoticeFacts, packs: tuple[Pack, ...], now: datetime
+) -> tuple[Point | None, list[Failing]]:
     """The first contact point that may be used, along the channels that are still to try.
 
     Ways out are alternatives: while one of them is only held, the notice waits for it, whatever the
@@ -164,17 +198,35 @@ def _route(facts: NoticeFacts, now: datetime) -> tuple[Point | None, list[Failin
     """
     if facts.action is not Action.MESSAGE:
         return None, []
-    refusals: list[Failing] = []
+    closed: list[list[Failing]] = []
     for channel in facts.route:
         for point in (point for point in facts.points if point.channel == channel):
-            refused = _refusal(point) or _shut(facts, channel, now)
-            if refused is None:
+            against = [*_refusals(facts, packs, point, now)]
+            if not against:
                 return point, []
-            refusals.append(refused)
-    if not refusals:
+            closed.append(against)
+    if not closed:
         return None, [Failing("no-contact-point", Effect.DENY)]
-    mildest = min(refusals, key=lambda item: (item.effect, item.until or facts.not_after))
-    return None, [replace(item, effect=mildest.effect, until=mildest.until) for item in refusals]
+    effect, until = min(_weight(facts, against) for against in closed)
+    return None, [replace(item, effect=effect, until=until) for one in closed for item in one]
+
+
+def _weight(facts: NoticeFacts, against: Sequence[Failing]) -> tuple[Effect, datetime]:
+    """What stands against one way: the strictest of it, and the last end of that."""
+    effect = max(item.effect for item in against)
+    return effect, max(item.until or facts.not_after for item in against if item.effect is effect)
+
+
+def _refusals(
+    facts: NoticeFacts, packs: tuple[Pack, ...], point: Point, now: datetime
+) -> Iterator[Failing]:
+    """All that is against one way: its own state, and rules that look at consents and evidence."""
+    own = _refusal(point) or _shut(facts, point.channel, now)
+    if own is not None:
+        yield own
+    way = next((way for way in facts.ways if way.point == point.id), Way(point.id))
+    told = facts.contact
+    yield from _failing(objections(packs, point.channel, told.role, way, told.zones, now))
 
 
 def _shut(facts: NoticeFacts, channel: str, now: datetime) -> Failing | None:

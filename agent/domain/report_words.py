@@ -68,6 +68,7 @@ FAMILIES = {
     "paused:": "Sending was paused",
     "number:": "The number could not be used",
     "route:": "No route leads to that country",
+    "ENGINE-FACT-MISSING:": "A fact that a rule needs was not known",
     "pack-missing:": "The rules of a place or a named pack are not installed",
 }
 # Rules of packs have ids of their own; these parts say what kind of rule it is.

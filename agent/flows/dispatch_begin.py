@@ -25,6 +25,7 @@ from agent.domain.message import Composed, Wording, compose
 from agent.flows.carriers import Traffics, note_probes, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
 from agent.flows.dispatch_case import Case, case_of, facts_hash
+from agent.flows.dispatch_conduct import read_conduct
 from agent.flows.lane import Lane, ladder_for
 from agent.store.dispatch import (
     Facts,
@@ -117,12 +118,13 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
     facts = await read_facts(conn, lane.portfolio.id, notices, batch.now)
     batch.portfolio_rev = facts.rev
     batch.traffic = await read_traffic(conn, lane, facts, batch.now)
+    conduct = await read_conduct(conn, lane, facts)
     ladders = {
         version: await ladder_for(conn, lane.portfolio, version)
         for version in {notice.version for notice in notices}
     }
     for notice in notices:
-        case = case_of(notice, ladders[notice.version], facts, lane, batch.now)
+        case = case_of(notice, ladders[notice.version], facts, lane, batch.now, conduct)
         decision = _decide(case, lane, batch)
         batch.decisions.append((case, decision))
         _follow(case, decision, facts, lane, batch)

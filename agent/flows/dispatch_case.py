@@ -12,6 +12,7 @@ from agent.domain.gate import GUARD, Hold, NoticeFacts
 from agent.domain.ladder import Action, Ladder, Stage, superseded_at
 from agent.domain.standing import Status
 from agent.domain.zonetime import seconds_of
+from agent.flows.dispatch_conduct import NOTHING, Conduct, quiet_of, waived_by, ways_of
 from agent.flows.lane import Lane
 from agent.store.dispatch import Facts, LoanRow, NoticeKey, NoticeRow, PersonRow, PointRow
 
@@ -28,7 +29,12 @@ class Case(NamedTuple):
 
 
 def case_of(
-    notice: NoticeRow, ladder: Ladder | None, facts: Facts, lane: Lane, now: datetime
+    notice: NoticeRow,
+    ladder: Ladder | None,
+    facts: Facts,
+    lane: Lane,
+    now: datetime,
+    conduct: Conduct = NOTHING,
 ) -> Case:
     """Put together what the gate asks of one notice, from what was read for its batch."""
     stage = ladder.stage(notice.stage) if ladder else None
@@ -51,12 +57,13 @@ def case_of(
         holds=_holds(facts, notice),
         pauses=_paused(facts, notice, loan, person),
         points=tuple(row.point for row in points),
-        contact=_contact_facts(facts, notice, loan, person, now),
+        contact=_contact_facts(facts, notice, loan, person, lane, conduct, now),
         stage_known=stage is not None,
         paused_channels=tuple(
             sorted(subject for scope, subject in facts.pauses if scope == "channel")
         ),
         missing_packs=lane.rules_for(person.region).missing,
+        ways=ways_of(conduct, points, person, lane, now) if conduct.evidence else (),
     )
     return Case(notice, stage, loan, person, gate_facts, points)
 
@@ -78,7 +85,13 @@ def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
 
 
 def _contact_facts(
-    facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow, now: datetime
+    facts: Facts,
+    notice: NoticeRow,
+    loan: LoanRow,
+    person: PersonRow,
+    lane: Lane,
+    conduct: Conduct,
+    now: datetime,
 ) -> ContactFacts:
     """House caps count notices, and a fallback of this one is not a second; the law counts contacts."""
     told = facts.contacts.get(notice.borrower_id, ())
@@ -95,6 +108,11 @@ def _contact_facts(
         ),
         dpd=None if loan.anchor is None else (local_date(now, loan.zone) - loan.anchor).days,
         debt=str(notice.loan_id),
+        role=lane.portfolio.role,
+        quiet=quiet_of(conduct, person.id) if conduct.wishes else (),
+        consents=waived_by(conduct, person.id, lane.portfolio.role)
+        if conduct.wishes
+        else frozenset(),
     )
 
 

@@ -188,7 +188,7 @@ def _holds(rows: Sequence[Any]) -> dict[int, list[tuple[int | None, Hold]]]:
     found: defaultdict[int, list[tuple[int | None, Hold]]] = defaultdict(list)
     for row in rows:
         loan_id = row["loan_id"] if row["scope"] == "loan" else None
-        hold = Hold(row["reason"], row["until_at"], row["channel"])
+        hold = Hold(row["reason"], row["until_at"], row["channel"], row["from_at"])
         found[row["borrower_id"]].append((loan_id, hold))
     return found
 

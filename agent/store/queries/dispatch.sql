@@ -90,7 +90,7 @@ order by begun_at;
 
 -- name: holds_of
 -- Holds in force that cover these people or their loans.
-select borrower_id, loan_id, scope, channel, reason, until_at
+select borrower_id, loan_id, scope, channel, reason, until_at, from_at
 from hold
 where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and lifted_at is null
   and scope <> 'number' and from_at <= :now and (until_at is null or until_at > :now);

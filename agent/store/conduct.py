@@ -1,0 +1,53 @@
+"""Facts that conduct rules ask for, read for a batch under the locks of its people."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any, NamedTuple
+
+from agent.domain.conduct_base import Quiet
+from agent.store.sql import Connection, fetch
+
+
+class Wishes(NamedTuple):
+    """Hours without contact, and waivers as (what is waived, to whom)."""
+
+    quiet: tuple[Quiet, ...]
+    waivers: tuple[tuple[str, str], ...]
+
+
+class EvidenceRow(NamedTuple):
+    """What is known of the consent to one contact point, and of whose number it is."""
+
+    consented: bool
+    consent_at: datetime | None
+    given_to: str | None
+    scopes: tuple[str, ...]
+    checked_at: datetime | None
+    heard_at: datetime | None
+
+
+async def read_wishes(
+    conn: Connection, portfolio_id: int, people: Sequence[int]
+) -> dict[int, Wishes]:
+    """What these people asked for, by person."""
+    rows = await fetch(conn, "preferences_of", portfolio=portfolio_id, ids=people)
+    return {row["borrower_id"]: _wishes(row) for row in rows}
+
+
+def _wishes(row: Any) -> Wishes:
+    quiet = tuple(Quiet(frozenset(days), begins, ends) for days, begins, ends in row["quiet"])
+    return Wishes(quiet, tuple((waived, given_to) for waived, given_to, _ in row["waivers"]))
+
+
+async def read_evidence(
+    conn: Connection, portfolio_id: int, people: Sequence[int]
+) -> dict[int, EvidenceRow]:
+    """The evidence behind these people's contact points, by point."""
+    rows = await fetch(conn, "evidence_of", portfolio=portfolio_id, ids=people)
+    return {
+        row["id"]: EvidenceRow(
+            row["consented"], row["consent_at"], row["given_to"], tuple(row["scopes"]),
+            row["checked_at"], row["heard_at"],
+        )
+        for row in rows
+    }  # fmt: skip
