@@ -67,6 +67,8 @@ class Point:
     # why no route leads there at all, and until when the route is out of order
     no_route: str | None = None
     halted_until: datetime | None = None
+    # until when the route's own quiet hours last
+    quiet_until: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -253,6 +255,8 @@ def _refusal(point: Point) -> Failing | None:
         return Failing("hold:number", Effect.HOLD)
     if point.halted_until is not None:
         return Failing("route-halted", Effect.HOLD, point.halted_until)
+    if point.quiet_until is not None:
+        return Failing("route-quiet-hours", Effect.SNOOZE, point.quiet_until)
     return None
 
 

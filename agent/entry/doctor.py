@@ -4,9 +4,7 @@ import os
 import tomllib
 import zoneinfo
 from collections.abc import AsyncIterator, Iterator
-from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from enum import StrEnum
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,6 +19,8 @@ from agent.config import BadSettings, Settings
 from agent.domain.calendar import BusinessCalendar, compile_calendar
 from agent.domain.conduct import Pack, PackProblem
 from agent.domain.ladder_compile import Ladder, compile_ladder
+from agent.entry.doctor_providers import examine_providers
+from agent.entry.findings import Finding, Level, ok, problem, warning
 from agent.flows.rules import read_pack
 from agent.store import sql
 from agent.store.connect import Unreachable, open_connection
@@ -34,46 +34,17 @@ _PROBE = "duly:doctor"
 _LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
 
 
-class Level(StrEnum):
-    """How bad a finding is; only a problem makes the command fail."""
-
-    OK = "ok"
-    WARNING = "warning"
-    PROBLEM = "problem"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One line of the answer; `do` is empty when there is nothing to do."""
-
-    check: str
-    level: Level
-    says: str
-    do: str = ""
-
-
-def _ok(check: str, says: str) -> Finding:
-    return Finding(check, Level.OK, says)
-
-
-def _warning(check: str, says: str, do: str) -> Finding:
-    return Finding(check, Level.WARNING, says, do)
-
-
-def _problem(check: str, says: str, do: str) -> Finding:
-    return Finding(check, Level.PROBLEM, says, do)
-
-
 async def examine(clock: Clock) -> list[Finding]:
     """Every finding, in the order in which one would put things right."""
     findings = list(_variables())
     try:
         settings = config.load()
-    except BadSettings as problem:
-        return [*findings, _problem("configuration", str(problem), "put the setting right")]
+    except BadSettings as wrong:
+        return [*findings, problem("configuration", str(wrong), "put the setting right")]
     findings += _configuration(settings)
     findings += await _database(settings, clock)
     findings += await _doorbell(settings)
+    findings += await examine_providers(settings, clock.now().date())
     findings += [_zones(clock.now().date()), *_shipped(clock.now().date())]
     return findings
 
@@ -81,22 +52,18 @@ async def examine(clock: Clock) -> list[Finding]:
 def _variables() -> Iterator[Finding]:
     for name in config.unknown_variables(os.environ):
         do = "correct its name or unset it; `duly doctor --settings` lists the settings"
-        yield _warning("configuration", f"{name} is set, but there is no such setting", do)
+        yield warning("configuration", f"{name} is set, but there is no such setting", do)
 
 
 def _configuration(settings: Settings) -> Iterator[Finding]:
     stores = "embedded stores" if settings.database_url is None else "a database of your own"
-    yield _ok(
-        "configuration", f"read; {stores}, data in {settings.data_dir.expanduser().resolve()}"
-    )
+    yield ok("configuration", f"read; {stores}, data in {settings.data_dir.expanduser().resolve()}")
     if settings.ledger_url and settings.ledger_secret is None:
         do = "set DULY_LEDGER_SECRET to the whsec_… that the ledger verifies with"
-        yield _problem("ledger", "outcomes would be posted unsigned", do)
+        yield problem("ledger", "outcomes would be posted unsigned", do)
     if settings.database_url and settings.public_url.startswith(_LOOPBACK):
         do = "set DULY_PUBLIC_URL to the address that providers and borrowers reach"
-        yield _warning(
-            "public address", f"{settings.public_url} cannot be reached from outside", do
-        )
+        yield warning("public address", f"{settings.public_url} cannot be reached from outside", do)
 
 
 async def _database(settings: Settings, clock: Clock) -> list[Finding]:
@@ -109,8 +76,8 @@ async def _database(settings: Settings, clock: Clock) -> list[Finding]:
                 return [finding async for finding in _connected(conn, settings, clock)]
             finally:
                 await conn.close()
-    except (StoreFailed, Unreachable) as problem:
-        return [_problem("database", str(problem), "start it, or correct its address")]
+    except (StoreFailed, Unreachable) as wrong:
+        return [problem("database", str(wrong), "start it, or correct its address")]
 
 
 async def _connected(
@@ -131,59 +98,59 @@ async def _connected(
 def _version(number: int) -> Finding:
     says = f"PostgreSQL {number // 10000}.{number % 10000}"
     if number < OLDEST_POSTGRES:
-        return _problem("database", f"{says} is too old", "use PostgreSQL 16 or newer")
-    return _ok("database", says)
+        return problem("database", f"{says} is too old", "use PostgreSQL 16 or newer")
+    return ok("database", says)
 
 
 async def _writable(conn: asyncpg.Connection, *, read_only: bool) -> Finding:
     if read_only:
         do = "point DULY_DATABASE_URL at the primary"
-        return _problem("database writes", "the database is read-only", do)
+        return problem("database writes", "the database is read-only", do)
     try:
         async with conn.transaction():
             await sql.execute(conn, "doctor_write")
-    except asyncpg.PostgresError as problem:
+    except asyncpg.PostgresError as wrong:
         do = "grant this account the right to write, or free space"
-        return _problem("database writes", f"refused ({problem.sqlstate})", do)
-    return _ok("database writes", "possible")
+        return problem("database writes", f"refused ({wrong.sqlstate})", do)
+    return ok("database writes", "possible")
 
 
 def _skew(theirs: datetime, ours: datetime) -> Finding:
     skew = theirs - ours
     says = f"this machine and the database differ by {abs(skew).total_seconds():.3f} s"
     if abs(skew) > LARGEST_SKEW:
-        return _problem("clock", says, "let NTP (chrony, systemd-timesyncd) set the clocks of both")
-    return _ok("clock", says)
+        return problem("clock", says, "let NTP (chrony, systemd-timesyncd) set the clocks of both")
+    return ok("clock", says)
 
 
 async def _schema(conn: asyncpg.Connection) -> Finding:
     try:
         names = await pending(conn)
-    except HistoryDiffers as problem:
-        return _problem("schema", str(problem), "run the release that fits the database")
+    except HistoryDiffers as wrong:
+        return problem("schema", str(wrong), "run the release that fits the database")
     if names:
-        return _problem("schema", f"pending: {', '.join(names)}", "run `duly migrate`")
-    return _ok("schema", "up to date")
+        return problem("schema", f"pending: {', '.join(names)}", "run `duly migrate`")
+    return ok("schema", "up to date")
 
 
 async def _key(conn: asyncpg.Connection, settings: Settings, *, has_tables: bool) -> Finding:
     check = "master key"
     try:
         keyring = Keyring(config.master_key(settings))
-    except BadSettings as problem:
-        return _problem(check, str(problem), "give the key that this database was used with")
+    except BadSettings as wrong:
+        return problem(check, str(wrong), "give the key that this database was used with")
     path = config.key_path(settings)
     if settings.master_key is None and path.stat().st_mode & 0o077:
-        return _problem(check, f"others can read {path}", f"chmod 600 {path}")
+        return problem(check, f"others can read {path}", f"chmod 600 {path}")
     wrapped = await sql.fetch_value(conn, "doctor_wrapped_key") if has_tables else None
     if wrapped is None:
-        return _ok(check, "set; nobody's data is stored yet to try it on")
+        return ok(check, "set; nobody's data is stored yet to try it on")
     try:
         keyring.person_key(wrapped)
     except Unreadable:
         do = "give the key that this database was used with; without it, personal data is lost"
-        return _problem(check, "it does not open the data stored here", do)
-    return _ok(check, "opens the data stored here")
+        return problem(check, "it does not open the data stored here", do)
+    return ok(check, "opens the data stored here")
 
 
 async def _doorbell(settings: Settings) -> list[Finding]:
@@ -192,9 +159,9 @@ async def _doorbell(settings: Settings) -> list[Finding]:
             return await _ring(settings.redis_url.get_secret_value())
         async with embedded_valkey(settings.data_dir) as address:
             return await _ring(address)
-    except (StoreFailed, redis.RedisError, OSError, ValueError) as problem:
+    except (StoreFailed, redis.RedisError, OSError, ValueError) as wrong:
         do = "start it, or correct DULY_REDIS_URL; until then only the sweep finds due work"
-        return [_problem("queue", f"{type(problem).__name__}: {problem}", do)]
+        return [problem("queue", f"{type(wrong).__name__}: {wrong}", do)]
 
 
 async def _ring(address: str) -> list[Finding]:
@@ -210,8 +177,8 @@ async def _ring(address: str) -> list[Finding]:
     found = about.get("valkey_version") or about["redis_version"]
     if policy != "noeviction":
         do = "set maxmemory-policy noeviction: evicted jobs wait for the sweep"
-        return [_problem("queue", f"maxmemory-policy is {policy}", do)]
-    return [_ok("queue", f"{name} {found}, writable, {policy}")]
+        return [problem("queue", f"maxmemory-policy is {policy}", do)]
+    return [ok("queue", f"{name} {found}, writable, {policy}")]
 
 
 def _zones(today: date) -> Finding:
@@ -220,8 +187,8 @@ def _zones(today: date) -> Finding:
     says = f"zone data {release}"
     if int(release[:4]) < today.year - OLDEST_ZONES_YEARS:
         do = "upgrade the system's tzdata, or the Python package if there is none"
-        return _warning("time zones", f"{says} is old", do)
-    return _ok("time zones", says)
+        return warning("time zones", f"{says} is old", do)
+    return ok("time zones", says)
 
 
 def _zone_release() -> str:
@@ -251,30 +218,30 @@ def _shipped(today: date) -> Iterator[Finding]:
 def _calendar(name: str, calendar: BusinessCalendar | str, today: date) -> Finding:
     check = f"calendar {name}"
     if isinstance(calendar, str):
-        return _problem(check, calendar, "install Duly again")
+        return problem(check, calendar, "install Duly again")
     if not calendar.is_covered(today):
         until = calendar.covers[1]
         do = "load that year's holidays; until then rules that need them hold, ladders count weekends"
-        return _warning(check, f"knows holidays only until {until}", do)
-    return _ok(check, f"covers {today.year}")
+        return warning(check, f"knows holidays only until {until}", do)
+    return ok(check, f"covers {today.year}")
 
 
 def _ladder(name: str, ladder: Ladder | tuple[object, ...]) -> Finding:
     if isinstance(ladder, Ladder):
-        return _ok(f"schedule {name}", f"{len(ladder.stages)} stages")
-    return _problem(f"schedule {name}", str(ladder[0]), "install Duly again")
+        return ok(f"schedule {name}", f"{len(ladder.stages)} stages")
+    return problem(f"schedule {name}", str(ladder[0]), "install Duly again")
 
 
 def _pack(name: str, pack: Pack | tuple[PackProblem, ...], today: date) -> Finding:
     check = f"conduct {name}"
     if not isinstance(pack, Pack):
         first = pack[0]
-        return _problem(
+        return problem(
             check, f"refused: {first.rule}: {first.what} ({first.fix})", "install Duly again"
         )
     count = len(pack.rules) + len(pack.states)
     if pack.effective_from is not None and today < pack.effective_from:
-        return _ok(check, f"{count} rules, in force from {pack.effective_from}")
+        return ok(check, f"{count} rules, in force from {pack.effective_from}")
     if not pack.in_force(today):
-        return _warning(check, f"ended on {pack.effective_to}", "use the pack that follows it")
-    return _ok(check, f"{count} rules, in force")
+        return warning(check, f"ended on {pack.effective_to}", "use the pack that follows it")
+    return ok(check, f"{count} rules, in force")

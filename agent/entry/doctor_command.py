@@ -9,7 +9,7 @@ from agent.entry.output import PROBLEMS, AsJson, run, show
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from agent.entry.doctor import Finding
+    from agent.entry.findings import Finding
 
 _MARKS = {"ok": "[green]ok     [/]", "warning": "[yellow]warning[/]", "problem": "[red]problem[/]"}
 
@@ -30,7 +30,8 @@ def doctor(
         _list_settings(as_json=as_json)
         return
     from agent.clock import SystemClock
-    from agent.entry.doctor import Level, examine
+    from agent.entry.doctor import examine
+    from agent.entry.findings import Level
 
     findings = run(examine(SystemClock()))
     bad = any(finding.level is Level.PROBLEM for finding in findings)

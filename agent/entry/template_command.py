@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from agent.domain.ladder import Ladder
     from agent.domain.message import Composed, Wording
     from agent.domain.segments import Segments
-    from agent.domain.text_lint import Finding
+    from agent.domain.text_lint import Finding, Rules
 
 _Locale = Annotated[str, typer.Option(help="The reader's language and region: en-NG, zh-TW.")]
 _Country = Annotated[str | None, typer.Option(help="Where the number is, as CN or US.")]
@@ -73,6 +73,7 @@ def lint(
     )
     ladder = _ladder(schedule)
     found = find(raw, texts(), ladder, rules)
+    found += _of_routes(raw, ladder, rules)
     problems = sum(each.severity is Severity.PROBLEM for each in found)
     document: dict[str, Any] = {
         "texts": len(raw),
@@ -87,6 +88,30 @@ def lint(
     show(document, as_json=as_json, pleasant=lambda console: _tell(console, found, len(raw)))
     if problems:
         raise typer.Exit(PROBLEMS)
+
+
+def _of_routes(
+    raw: dict[tuple[str, str], str], ladder: "Ladder", rules: "Rules"
+) -> "list[Finding]":
+    """Whether texts may go to the countries that were named, as dispatch will decide it."""
+    if not rules.countries:
+        return []
+    from dataclasses import replace
+
+    from agent import config
+    from agent.domain.message import Texts, compile_texts
+    from agent.entry.route_lint import route_findings
+    from agent.entry.texting import countries
+    from agent.flows.rules import texts
+
+    settings, around = config.load(), texts()
+    sender = settings.twilio_from or settings.twilio_messaging_service_sid or "+15005550006"
+    compiled = compile_texts(raw)
+    if not isinstance(compiled, Texts):
+        return []  # told already
+    whole = replace(compiled, frames=around.frames, countries=around.countries)
+    known = countries(settings)
+    return list(route_findings(whole, ladder, rules, known, rules.countries, sender))
 
 
 def _texts_of(folder: Path | None) -> dict[tuple[str, str], str]:

@@ -9,6 +9,7 @@ from agent import config
 from agent.api.inbox import Inbox, ReceiptInbox
 from agent.api.twilio_webhooks import TwilioHooks, add_twilio_webhooks
 from agent.config import BadSettings, Settings
+from agent.domain.quiet import QuietHours
 from agent.flows.carriers import Carrier
 from agent.flows.inbound import take_inbound
 from agent.store.keyring import Keyring
@@ -69,7 +70,11 @@ def texting(
         return no_route(known.get(country or ""), account.sender)
 
     def text(country: str, body: str) -> str | None:
-        return text_refused(known[country], body)
+        return text_refused(known[country], body, account.sender)
+
+    def quiet(country: str | None) -> QuietHours | None:
+        profile = known.get(country or "")
+        return QuietHours(*profile.quiet) if profile is not None and profile.quiet else None
 
     carrier = Carrier(
         SMS,
@@ -79,6 +84,7 @@ def texting(
         country_of,
         refused,
         text,
+        quiet=quiet,
     )
     return TwilioSms(session, account, monotonic), carrier
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from agent.domain.quiet import QuietHours, quiet_at
 from agent.flows import breakers
 from agent.flows.breakers import EVERYWHERE, HALTED, Route
 from agent.store.dispatch import Facts, PersonRow, PointRow
@@ -29,6 +30,11 @@ PACE = "pace"
 TOO_MANY = "429"
 
 
+def never_quiet(country: str | None) -> QuietHours | None:  # noqa: ARG001
+    """A way out without hours of its own."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Carrier:
     """One sender of a channel, and what its provider allows."""
@@ -41,6 +47,7 @@ class Carrier:
     no_route: Callable[[str | None], str | None]
     text_refused: Callable[[str, str], str | None]
     parts_guess: int = PARTS_GUESS
+    quiet: Callable[[str | None], QuietHours | None] = never_quiet
 
     def of(self, provider: str | None, address: str) -> "Carrier | None":  # noqa: ARG002
         """The only sender of its channel carries all."""
@@ -87,6 +94,7 @@ class Traffic:
     probes: dict[str, datetime] = field(default_factory=dict)
     countries: dict[int, str] = field(default_factory=dict)
     trying: dict[int, str] = field(default_factory=dict)
+    closes: dict[int, datetime] = field(default_factory=dict)
     overflow: int = 0
 
     def until(self, country: str) -> datetime | None:
@@ -172,8 +180,21 @@ async def _routed(
             row.point,
             no_route=carrier.no_route(country),
             halted_until=traffic.until(country or ""),
+            quiet_until=_quiet_until(traffic, person, row, country, now),
         ),
     )
+
+
+def _quiet_until(
+    traffic: Traffic, person: PersonRow, row: PointRow, country: str | None, now: datetime
+) -> datetime | None:
+    """Until when the country's own hours forbid texts; the traffic learns when they come next."""
+    hours = traffic.carrier.quiet(country)
+    if hours is None or not person.zones:
+        return None  # without a zone the gate holds
+    quiet = quiet_at(hours, person.zones, now)
+    traffic.closes[row.point.id] = quiet.starts
+    return quiet.until
 
 
 async def _traffic(conn: Connection, carrier: Carrier, now: datetime) -> Traffic:

@@ -276,7 +276,7 @@ def _outgoing(
     status_url = f"{lane.status_url}/{token}" if lane.status_url else None
     message = Message(
         token, row.point.channel, row.provider, address, composed.title, composed.body,
-        batch.deadline, status_url, _good_for(case, row.point.channel, lane, batch.now),
+        batch.deadline, status_url, _good_for(case, row.point, lane, batch),
         row.told_at, *_names(case, row.point.channel, lane),
     )  # fmt: skip
     return Outgoing(
@@ -304,13 +304,16 @@ def _names(case: Case, channel: str, lane: Lane) -> tuple[str, str] | tuple[None
     )
 
 
-def _good_for(case: Case, channel: str, lane: Lane, now: datetime) -> int | None:
+def _good_for(case: Case, point: Point, lane: Lane, batch: _Batch) -> int | None:
     """Seconds that the provider may keep a message: its contact window ends what it may do with it."""
-    if channel not in lane.carriers and channel not in lane.kept:
+    if point.channel not in lane.carriers and point.channel not in lane.kept:
         return None
-    return int(
-        good_for(case.facts, lane.rules_for(case.person.region).packs, now, channel).total_seconds()
-    )
+    packs = lane.rules_for(case.person.region).packs
+    longest = good_for(case.facts, packs, batch.now, point.channel)
+    traffic = batch.traffic.of(point.id)
+    if traffic is not None and point.id in traffic.closes:
+        longest = min(longest, traffic.closes[point.id] - batch.now)
+    return int(longest.total_seconds())
 
 
 def _attempt(

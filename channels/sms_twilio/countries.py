@@ -4,7 +4,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, time
 from functools import lru_cache
 from importlib.resources import files
 from typing import Any
@@ -13,6 +13,11 @@ import phonenumbers
 
 _LINK = re.compile(r"https?://|\bwww\.", re.IGNORECASE)
 _CODE = re.compile(r"[A-Z]{2}")
+_HOURS = re.compile(r"(?:[01]\d|2[0-3]):[0-5]\d-(?:[01]\d|2[0-3]):[0-5]\d")
+_OPT_OUT = re.compile(r"\bSTOP\b|unsubscribe|opt[ -]?out|退[订訂]|拒收", re.IGNORECASE)
+_TELEPHONE = re.compile(r"\+?\d[\d -]{5,}\d")
+# vendor: its own page says so; judged: nothing against it found; unread: nobody has looked yet
+_BASES = frozenset({"vendor", "judged", "unread", "lender"})
 _SENDERS = frozenset({"number", "name", "service"})
 
 
@@ -33,9 +38,17 @@ class Profile:
     checked_on: date
     basis: str = "judged"
     quiet_hours: str | None = None
-    pack: str | None = None
     registration: tuple[str, ...] = ()
+    registered: tuple[str, ...] = ()
     opt_out_footer: bool = False
+
+    @property
+    def quiet(self) -> tuple[time, time] | None:
+        """From and until which local time nothing may be sent there."""
+        if self.quiet_hours is None:
+            return None
+        starts, _, ends = self.quiet_hours.partition("-")
+        return time.fromisoformat(starts), time.fromisoformat(ends)
 
 
 def profiles(own: str | None = None) -> Mapping[str, Profile]:
@@ -61,6 +74,7 @@ def _profile(raw: Mapping[str, Any]) -> Profile:
                 **raw,
                 "senders": frozenset(raw.get("senders", ())),
                 "registration": tuple(raw.get("registration", ())),
+                "registered": tuple(raw.get("registered", ())),
             }
         )
     except TypeError as problem:
@@ -70,6 +84,10 @@ def _profile(raw: Mapping[str, Any]) -> Profile:
         raise BadProfile(f"country {name}: code is two capital letters, flags are true or false")
     if not made.senders or made.senders - _SENDERS:
         raise BadProfile(f"country {name}: senders are some of {', '.join(sorted(_SENDERS))}")
+    if made.quiet_hours is not None and not _HOURS.fullmatch(made.quiet_hours):
+        raise BadProfile(f"country {name}: quiet hours are written 21:00-08:00")
+    if made.basis not in _BASES:
+        raise BadProfile(f"country {name}: basis is one of {', '.join(sorted(_BASES))}")
     if not made.source.strip() or not isinstance(made.checked_on, date):
         raise BadProfile(f"country {name}: say the source and the day on which it was checked")
     return made
@@ -100,11 +118,22 @@ def no_route(profile: Profile | None, sender: str) -> str | None:
         return "loan-content"
     if sender_kind(sender) not in profile.senders:
         return "sender-kind"
-    if profile.quiet_hours is not None and profile.pack is None:
-        return "quiet-hours"
+    if set(profile.registration) - set(profile.registered):
+        return "registration"
     return None
 
 
-def text_refused(profile: Profile, text: str) -> str | None:
-    """Why this text may not go there; None when it may."""
-    return "links" if not profile.links and _LINK.search(text) else None
+def text_refused(profile: Profile, text: str, sender: str) -> str | None:
+    """Why this text may not go there; None when it may.
+
+    Where nobody can answer, STOP never reaches us: the text has to name another way.
+    """
+    linked = _LINK.search(text) is not None
+    if linked and not profile.links:
+        return "links"
+    if profile.opt_out_footer and not _OPT_OUT.search(text):
+        return "opt-out"
+    one_way = not profile.two_way or sender_kind(sender) == "name"
+    if one_way and not linked and not _TELEPHONE.search(text):
+        return "one-way"
+    return None

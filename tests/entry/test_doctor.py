@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from agent.clock import SystemClock, VirtualClock
-from agent.entry.doctor import Finding, Level, examine
+from agent.entry.doctor import examine
+from agent.entry.findings import Finding, Level
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
 from tests.entry.command import duly

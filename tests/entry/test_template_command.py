@@ -35,6 +35,22 @@ def test_shipped_texts_pass() -> None:
     assert (document["texts"], document["problems"], len(document["costs"])) == (80, 0, 75)
 
 
+def test_a_country_is_judged_by_its_route(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    found = answered("lint", "--country", "US")["findings"]
+    (route,) = [each for each in found if each["rule"] == "route"]
+    assert (route["severity"], route["what"]) == ("warning", "nothing goes there: loan-content")
+    assert "30863" in route["source"]
+    own = tmp_path / "countries.toml"
+    own.write_text(
+        '[[country]]\ncode = "US"\nloan_content = true\ntwo_way = false\nlinks = true\nsenders = ["number"]\n'
+        'basis = "lender"\nsource = "our counsel"\nchecked_on = 2026-11-01\n'
+    )
+    monkeypatch.setenv("DULY_TWILIO_COUNTRIES", str(own))
+    found = answered("lint", "--country", "US")["findings"]
+    said = {each["what"] for each in found if each["rule"] == "route"}
+    assert said == {"refused on the way to US: one-way"}
+
+
 def test_own_folder_is_linted(tmp_path: Path) -> None:
     (tmp_path / "en").mkdir()
     (tmp_path / "en" / "due-soon.txt").write_text("pay {amount} or we sue", "utf-8")

@@ -1,12 +1,14 @@
 """A sender's pace, its patience and its breaker: one row each, shared by all workers."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 
 import asyncpg
 import pytest
 
 from agent.clock import VirtualClock
+from agent.domain.quiet import QuietHours
 from agent.flows.carriers import Carrier
 from agent.flows.dispatch import LaneCounts, run_lane
 from agent.store.keyring import Keyring
@@ -14,6 +16,7 @@ from channels.base import Accepted, Answer, Listing, Message, Refused
 from channels.sms_twilio.codes import refusal
 from channels.sms_twilio.countries import (
     BadProfile,
+    Profile,
     country_of,
     no_route,
     profiles,
@@ -53,7 +56,7 @@ def carrier(parts_per_second: float = 1000.0) -> Carrier:
     return Carrier(
         "sms", "+15005550006", parts_per_second, segments, country_of,
         lambda country: no_route(known.get(country or ""), "+15005550006"),
-        lambda country, text: text_refused(known[country], text),
+        lambda country, text: text_refused(known[country], text, "+15005550006"),
     )  # fmt: skip
 
 
@@ -216,10 +219,111 @@ def test_countries_of_numbers(number: str, country: str | None) -> None:
     assert country_of(number) == country
 
 
+async def test_a_countrys_own_quiet_hours_bind_the_text_and_its_validity(
+    world: World, clock: VirtualClock
+) -> None:
+    """Eleven to four are quiet on the way to this country; the house window is open all the while."""
+    hours = QuietHours(time(11), time(16))
+    quiet = replace(carrier(), quiet=lambda country: hours if country == "NG" else None)
+    await town(world, phone(1), phone(2), "+254712000001")
+    provider = Provider(clock)
+    world.wait_to(DUE, "10:52")
+    lane = await world.lane(channels={"sms": provider}, carriers={"sms": quiet})
+    await world.pool.execute(
+        "update notice set next_at = next_at + interval '3 hours' where loan_id > 1"
+    )
+    await run_lane(lane)
+    ((_, message),) = provider.took
+    # it ends a minute before the quiet begins
+    assert message.good_for is not None
+    assert 6 * 60 <= message.good_for <= 7 * 60
+    world.wait_to(DUE, "12:10")
+    await run_lane(lane)
+    assert [m.address for _, m in provider.took] == [phone(1), "+254712000001"]
+    (held,) = await world.rows(
+        "select rules, until_at from decision where verdict = 'snooze' order by id desc limit 1"
+    )
+    assert held == (["route-quiet-hours"], world.at(DUE, "16:00"))
+    world.wait_to(DUE, "16:00")
+    await run_lane(lane)
+    assert len(provider.took) == 3
+
+
+async def test_a_text_that_its_country_would_refuse_fails_with_a_case(
+    world: World, clock: VirtualClock
+) -> None:
+    """Nobody can answer there, and the text names no other way to opt out."""
+    known = profiles('[[country]]\ncode="KE"\nloan_content=true\ntwo_way=false\nlinks=false\n'
+                     'senders=["number"]\nsource="test"\nchecked_on=2026-01-01\n')  # fmt: skip
+    one_way = replace(
+        carrier(), text_refused=lambda c, text: text_refused(known[c], text, "+15005550006")
+    )
+    await town(world, "+254712000001", phone(1))
+    provider = Provider(clock)
+    await dispatched(world, provider, one_way)
+    assert [m.address for _, m in provider.took] == [phone(1)]
+    assert ("failed", "text-one-way") in await world.rows("select state, reason from notice")
+    assert len(await world.cases()) == 1
+
+
+def profile(**keys: Any) -> Profile:
+    given: dict[str, Any] = {
+        "code": "XX", "loan_content": True, "two_way": True, "links": True,
+        "senders": frozenset({"number", "name", "service"}), "source": "test",
+        "checked_on": date(2026, 1, 1),
+    }  # fmt: skip
+    return Profile(**(given | keys))
+
+
+@pytest.mark.parametrize(
+    ("keys", "text", "sender", "why"),
+    [
+        ({}, "pay", "+1500", None),
+        ({"links": False}, "pay at https://a.example", "+1500", "links"),
+        ({"links": False}, "pay at www.a.example", "+1500", "links"),
+        ({"opt_out_footer": True}, "pay", "+1500", "opt-out"),
+        ({"opt_out_footer": True}, "pay. Reply STOP to opt out.", "+1500", None),
+        ({"opt_out_footer": True}, "请还款，回T退订", "+1500", None),
+        ({"opt_out_footer": True}, "please stopgap", "+1500", "opt-out"),
+        ({"two_way": False}, "pay", "+1500", "one-way"),
+        ({"two_way": False}, "pay. Stop: call 0800 123 4567", "+1500", None),
+        ({"two_way": False}, "pay. Stop: https://a.example/stop", "+1500", None),
+        # nobody can answer a name, whatever the country
+        ({}, "pay", "Sunrise", "one-way"),
+        ({}, "pay. Stop: call 08001234567", "Sunrise", None),
+    ],
+)
+def test_what_a_profile_says_of_a_text(
+    keys: dict[str, Any], text: str, sender: str, why: str | None
+) -> None:
+    assert text_refused(profile(**keys), text, sender) == why
+
+
+@pytest.mark.parametrize(
+    ("keys", "sender", "why"),
+    [
+        ({}, "+1500", None),
+        ({"loan_content": False}, "+1500", "loan-content"),
+        ({"senders": frozenset({"number"})}, "Sunrise", "sender-kind"),
+        ({"senders": frozenset({"name"})}, "MG" + "a" * 32, "sender-kind"),
+        ({"registration": ("sender", "template")}, "+1500", "registration"),
+        ({"registration": ("sender", "template"), "registered": ("sender",)}, "+1500", "registration"),
+        ({"registration": ("sender",), "registered": ("sender",)}, "+1500", None),
+        ({"quiet_hours": "21:00-08:00"}, "+1500", None),
+    ],
+)  # fmt: skip
+def test_what_a_profile_says_of_a_route(keys: dict[str, Any], sender: str, why: str | None) -> None:
+    assert no_route(profile(**keys), sender) == why
+
+
 def test_every_profile_names_its_source_and_day() -> None:
     shipped = profiles()
-    assert {"US", "CA", "CN", "HK", "TW", "NG"} <= shipped.keys()
+    # the countries that the research covers; what nobody read up on is refused
+    assert shipped.keys() == {"US", "CA", "PR", "CN", "HK", "TW", "IN", "ID", "PH", "TH", "VN", "MX",
+                              "CO", "KE", "GB", "NG"}  # fmt: skip
     assert all(one.source and one.checked_on for one in shipped.values())
+    assert not any(one.loan_content for one in shipped.values() if one.basis == "unread")
+    assert shipped["TW"].quiet == (time(22), time(9))
     assert {code for code in shipped if no_route(shipped[code], "+1") is None} == {"NG"}
     assert no_route(None, "+1") == "no-profile"
 
@@ -232,6 +336,8 @@ def test_every_profile_names_its_source_and_day() -> None:
         '[[country]]\ncode="de"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource="x"\nchecked_on=2026-01-01',
         '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["fax"]\nsource="x"\nchecked_on=2026-01-01',
         '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource=""\nchecked_on=2026-01-01',
+        '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource="x"\nchecked_on=2026-01-01\nquiet_hours="9-8"',
+        '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource="x"\nchecked_on=2026-01-01\nbasis="hearsay"',
     ],
 )
 def test_a_profile_that_says_too_little_is_refused(text: str) -> None:
