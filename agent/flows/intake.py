@@ -14,12 +14,14 @@ import asyncpg
 import orjson
 
 from agent.domain.event import Event, Opened, Reason, Rejected
-from agent.flows.intake_flags import hold_new_loans, store_flags
-from agent.flows.intake_loans import apply_loans
+from agent.flows.behind import breathe, write_behind
+from agent.flows.intake_flags import held_borrowers, read_flags, write_holds
+from agent.flows.intake_loans import apply_loans, load_works, write_loans
 from agent.flows.intake_people import (
     People,
+    learn_people,
     lock_people,
-    store_people,
+    write_people,
 )
 from agent.flows.portfolios import Founding, ensure_portfolios
 from agent.flows.reading import Read, Unread, read_lines, whole
@@ -39,6 +41,7 @@ from agent.store.sql import Connection, execute, fetch_value
 
 BATCH = 2_000
 _SLICE = 50
+_ROWS = 250
 # two imports of one file meet again and again; each time one of them gets further
 TRIES = 10
 _AGAIN = (
@@ -203,11 +206,21 @@ async def _store(
         woken = await wake_parked(conn, desk.keyring, found.fresh, places, ids)
         work = in_order([*found.fresh, *woken])
         refuse_reopenings(work, places)
-        await store_people(conn, desk.keyring, portfolios, people, work, now)
-        taken.outcomes = await apply_loans(conn, portfolios, places, people, work)
-        await hold_new_loans(conn, people, work, now)
-        await store_flags(conn, people, work, places, now)
-        await _record(conn, desk, people, work, taken)
+        changes = await learn_people(conn, desk.keyring, portfolios, people, work)
+        works = await load_works(conn, places, people, work)
+        held = await held_borrowers(conn, people, work)
+        step = await fetch_value(conn, "next_step")
+        async with write_behind() as behind:
+            behind.add(write_people(conn, people, changes, now))
+            loans = await apply_loans(works, portfolios, people)
+            taken.outcomes = sum(len(loan.told) for loan in loans)
+            behind.add(write_loans(conn, people, loans))
+            flags = read_flags(people, work, places)
+            behind.add(write_holds(conn, held, flags, now))
+            rows, unparked = await _event_rows(desk, people, work, step, taken)
+            behind.add(insert_events(conn, rows))
+            if unparked:
+                behind.add(_unpark(conn, unparked, step))
     _count_again(found.still_refused, woken, taken)
 
 
@@ -237,14 +250,10 @@ def _reused(item: Item) -> Unread:
     return Unread(Reason.ID_REUSED, "id", item.line, item.read.sha256, body)
 
 
-async def _record(
-    conn: Connection,
-    desk: Desk,
-    people: People,
-    items: Sequence[Item],
-    taken: Taken,
-) -> None:
-    step = await fetch_value(conn, "next_step")
+async def _event_rows(
+    desk: Desk, people: People, items: Sequence[Item], step: int, taken: Taken
+) -> tuple[list[EventRow], list[tuple[Item, int]]]:
+    """The batch as stored events, and what changes on those that were stored before."""
     rows: list[EventRow] = []
     woken: list[tuple[Item, int]] = []
     for position, item in enumerate(items):
@@ -254,9 +263,9 @@ async def _record(
         elif item.refused is None or item.refused.reason != item.parked_for:
             # a reversal that waited for its loan may now wait for its payment
             woken.append((item, position))
-    await insert_events(conn, rows)
-    if woken:
-        await _unpark(conn, woken, step)
+        if position % _ROWS == 0:
+            await breathe()
+    return rows, woken
 
 
 def _count(item: Item, taken: Taken) -> None:

@@ -14,6 +14,7 @@ from agent.domain.event import Contact, Person, Waiver
 from agent.store.sql import Connection, execute
 
 Key = tuple[int, int]
+Wish = tuple[Key, Person, datetime]
 LONG_AGO = datetime(1, 1, 1, tzinfo=UTC)
 
 
@@ -67,7 +68,7 @@ async def store_consents(conn: Connection, words: Words) -> None:
     )
 
 
-async def store_preferences(conn: Connection, told: Iterable[tuple[Key, Person, datetime]]) -> None:
+async def store_preferences(conn: Connection, told: Iterable[Wish]) -> None:
     """Keep the hours and waivers that people named, the newest word on each; `told` in order of time."""
     quiet: dict[Key, tuple[datetime, Sequence[Quiet]]] = {}
     waivers: dict[Key, tuple[datetime, Sequence[Waiver]]] = {}

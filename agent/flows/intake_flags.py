@@ -6,28 +6,37 @@ from datetime import datetime
 from agent.domain.event import Flagged, Opened, Reason, Rejected
 from agent.flows.intake_people import People, PersonWork
 from agent.flows.routing import Item, Places
-from agent.store.sql import Connection, execute
+from agent.store.sql import Connection, execute, fetch
 
 Held = tuple[PersonWork, Flagged]
 
 
-async def store_flags(
-    conn: Connection, people: People, items: Sequence[Item], places: Places, now: datetime
-) -> None:
-    """Place and lift holds as the batch says, in its order: of one flag the last word counts."""
+def read_flags(people: People, items: Sequence[Item], places: Places) -> list[Held]:
+    """What the batch says of flags, in its order: of one flag the last word counts.
+
+    A flag that names nobody is refused on its item.
+    """
     last: dict[tuple[int, int, str], Held] = {}
     for person, fact in _flags(people, items, places):
         last[person.portfolio_id, person.id, fact.flag] = (person, fact)
-    if not last:
-        return
-    placed = [held for held in last.values() if held[1].active]
-    taken_back = [held for held in last.values() if not held[1].active]
-    await _lift(conn, taken_back, now)
-    await _place(conn, placed, now)
-    await derive_held_until(conn, [person for person, _ in last.values()], now)
+    return list(last.values())
+
+
+async def write_holds(
+    conn: Connection, held: Sequence[PersonWork], flags: Sequence[Held], now: datetime
+) -> None:
+    """Hold the new loans of people who are held, then place and lift what the batch says."""
+    if held:
+        await _derive_held_until(conn, held, now)
+    if flags:
+        await _lift(conn, [held for held in flags if not held[1].active], now)
+        await _place(conn, [held for held in flags if held[1].active], now)
+        await _derive_held_until(conn, [person for person, _ in flags], now)
 
 
 def _flags(people: People, items: Sequence[Item], places: Places) -> list[Held]:
+    if not any(isinstance(item.event.fact, Flagged) for item in items):
+        return []
     owners = {
         (item.portfolio_id, item.event.subject): item.event.fact.person.ref
         for item in items
@@ -75,22 +84,26 @@ async def _lift(conn: Connection, holds: Sequence[Held], now: datetime) -> None:
         )
 
 
-async def hold_new_loans(
-    conn: Connection, people: People, items: Sequence[Item], now: datetime
-) -> None:
-    """A hold on a person covers the loans that come later, too."""
-    opened = {
-        person.id: person
+async def held_borrowers(
+    conn: Connection, people: People, items: Sequence[Item]
+) -> list[PersonWork]:
+    """Who borrows again while a hold is on them: it covers the loans that come later, too."""
+    again = {
+        (person.portfolio_id, person.id)
         for item in items
         if isinstance(item.event.fact, Opened)
         and item.refused is None
         and not (person := people.by_ref[item.portfolio_id, item.event.fact.person.ref]).is_new
     }
-    if opened:
-        await derive_held_until(conn, list(opened.values()), now)
+    if not again:
+        return []
+    rows = await fetch(
+        conn, "people_held", portfolios=[key[0] for key in again], ids=[key[1] for key in again]
+    )
+    return [people.by_id[row["portfolio_id"], row["borrower_id"]] for row in rows]
 
 
-async def derive_held_until(conn: Connection, people: Sequence[PersonWork], now: datetime) -> None:
+async def _derive_held_until(conn: Connection, people: Sequence[PersonWork], now: datetime) -> None:
     """Write on the loans of these people until when planning has to skip them."""
     await execute(
         conn,

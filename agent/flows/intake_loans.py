@@ -8,6 +8,7 @@ from typing import Any
 from agent.domain.account import Applied, Loan, Numbered, apply, move_zone, reaches_back
 from agent.domain.event import Flagged, Opened, Updated
 from agent.domain.standing import Payment, Status
+from agent.flows.behind import breathe
 from agent.flows.intake_people import People
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import PARKED, Item, Places
@@ -26,56 +27,64 @@ from agent.store.intake import (
 from agent.store.sql import Connection, execute, fetch
 
 Ref = tuple[int, str]
+_SLICE = 50
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """One loan of a batch."""
 
     portfolio_id: int
     items: list[Item]
+    id: int = 0
     before: StoredLoan | None = None
     loan: Loan | None = None
     told: list[Numbered] = field(default_factory=list)
 
 
-async def apply_loans(
-    conn: Connection,
-    portfolios: dict[int, Portfolio],
-    places: Places,
-    people: People,
-    items: Sequence[Item],
-) -> int:
-    """Apply the loan events of a batch; returns how many outcomes that made.
-
-    A refusal is noted on its item. Loans whose owner moved are derived anew without an event.
-    """
+async def load_works(
+    conn: Connection, places: Places, people: People, items: Sequence[Item]
+) -> list[Work]:
+    """The loans that a batch is about, as stored; those whose owner moved, too."""
     works = _by_loan(items)
     stored = await _load(conn, places, people, works)
-    for (pid, ref), work in works.items():
-        work.before = stored.get((pid, ref))
+    for key, work in works.items():
+        work.before = stored.get(key)
         work.loan = work.before.loan if work.before else None
-        _move(work, people, portfolios[pid].ladder.buckets)
-        _apply_all(work, portfolios[pid].ladder.buckets, portfolios[pid].zone)
-    changed = [work for work in works.values() if work.loan is not None]
-    await _write(conn, people, changed)
-    return sum(len(work.told) for work in changed)
+    unknown = [work for work in works.values() if work.before is None]
+    ids = await new_ids(conn, "loan_seq", len(unknown))
+    for work, identity in zip(unknown, ids, strict=True):
+        work.id = identity
+    return list(works.values())
 
 
-def _by_loan(items: Sequence[Item]) -> dict[Ref, _Work]:
-    works: dict[Ref, _Work] = {}
+async def apply_loans(
+    works: Sequence[Work], portfolios: dict[int, Portfolio], people: People
+) -> list[Work]:
+    """Apply each loan's events; returns the loans that stand then, a refusal is noted on its item."""
+    for number, work in enumerate(works):
+        portfolio = portfolios[work.portfolio_id]
+        _move(work, people, portfolio.ladder.buckets)
+        _apply_all(work, portfolio.ladder.buckets, portfolio.zone)
+        if number % _SLICE == 0:
+            await breathe()
+    return [work for work in works if work.loan is not None]
+
+
+def _by_loan(items: Sequence[Item]) -> dict[Ref, Work]:
+    works: dict[Ref, Work] = {}
     for item in items:
         if item.refused is not None or isinstance(item.event.fact, Updated | Flagged):
             continue
         key = (item.portfolio_id, item.event.subject)
         if key not in works:
-            works[key] = _Work(item.portfolio_id, [])
+            works[key] = Work(item.portfolio_id, [])
         works[key].items.append(item)
     return works
 
 
 async def _load(
-    conn: Connection, places: Places, people: People, works: dict[Ref, _Work]
+    conn: Connection, places: Places, people: People, works: dict[Ref, Work]
 ) -> dict[Ref, StoredLoan]:
     keys = {(ref[0], found[0]): ref for ref in works if (found := places.loan_keys.get(ref))}
     moved = [p for p in people.by_id.values() if p.moved_at is not None and not p.is_new]
@@ -89,13 +98,13 @@ async def _load(
         for row in rows:
             ref = (row["portfolio_id"], row["ref"])
             keys[row["portfolio_id"], row["id"]] = ref
-            works.setdefault(ref, _Work(ref[0], []))
+            works.setdefault(ref, Work(ref[0], []))
     back = {key for key, ref in keys.items() if any(_reaches_back(i) for i in works[ref].items)}
     loans = await load_loans(conn, list(keys), back)
     return {keys[key]: loan for key, loan in loans.items()}
 
 
-def _move(work: _Work, people: People, buckets: tuple[int, ...]) -> None:
+def _move(work: Work, people: People, buckets: tuple[int, ...]) -> None:
     """An open loan of a person who moved counts its days in the new zone from then on."""
     if work.before is None or work.loan is None or work.loan.now.status is not Status.OPEN:
         return
@@ -112,7 +121,7 @@ def _reaches_back(item: Item) -> bool:
     return reaches_back(item.event, item.known_at)
 
 
-def _apply_all(work: _Work, buckets: tuple[int, ...], zone: str) -> None:
+def _apply_all(work: Work, buckets: tuple[int, ...], zone: str) -> None:
     """In order; what became known at one instant is applied as one step.
 
     An event that only lacked another of the same batch gets a second chance after it.
@@ -129,7 +138,7 @@ def _apply_all(work: _Work, buckets: tuple[int, ...], zone: str) -> None:
 
 
 def _apply_once(
-    work: _Work, items: Sequence[Item], buckets: tuple[int, ...], zone: str
+    work: Work, items: Sequence[Item], buckets: tuple[int, ...], zone: str
 ) -> list[Item]:
     latest: datetime | None = None
     step: list[Item] = []
@@ -146,7 +155,7 @@ def _apply_once(
 
 
 def _step(
-    work: _Work, items: Sequence[Item], known_at: datetime, buckets: tuple[int, ...], zone: str
+    work: Work, items: Sequence[Item], known_at: datetime, buckets: tuple[int, ...], zone: str
 ) -> None:
     applied: Applied = apply(work.loan, [item.event for item in items], known_at, buckets, zone)
     refusals = {id(event): why for event, why in applied.refusals}
@@ -156,11 +165,9 @@ def _step(
     work.told += applied.outcomes
 
 
-async def _write(conn: Connection, people: People, works: Sequence[_Work]) -> None:
-    new = [work for work in works if work.before is None]
-    ids = await new_ids(conn, "loan_seq", len(new))
-    keyed: dict[int, int] = {id(work): identity for work, identity in zip(new, ids, strict=True)}
-    stored = [_now_stored(work, people, keyed.get(id(work), 0)) for work in works]
+async def write_loans(conn: Connection, people: People, works: Sequence[Work]) -> None:
+    """Write what became of the loans: facts, derived columns, outcomes."""
+    stored = [_now_stored(work, people) for work in works]
     await insert_loans(
         conn,
         [_new_loan(w, at) for w, at in zip(works, stored, strict=True) if w.before is None],
@@ -174,16 +181,16 @@ async def _write(conn: Connection, people: People, works: Sequence[_Work]) -> No
     )
 
 
-def _now_stored(work: _Work, people: People, identity: int) -> StoredLoan:
+def _now_stored(work: Work, people: People) -> StoredLoan:
     assert work.loan is not None
     if work.before is not None:
         return work.before._replace(loan=work.loan)
     opened = _opening(work)
     owner = people.by_ref[work.portfolio_id, opened.person.ref]
-    return StoredLoan(work.portfolio_id, identity, owner.id, work.loan)
+    return StoredLoan(work.portfolio_id, work.id, owner.id, work.loan)
 
 
-def _opening(work: _Work) -> Opened:
+def _opening(work: Work) -> Opened:
     return next(
         item.event.fact
         for item in work.items
@@ -191,13 +198,13 @@ def _opening(work: _Work) -> Opened:
     )
 
 
-def _new_loan(work: _Work, at: StoredLoan) -> NewLoan:
+def _new_loan(work: Work, at: StoredLoan) -> NewLoan:
     opened = _opening(work)
     return NewLoan(at, opened.product, opened.principal_minor)
 
 
 async def _write_parts(
-    conn: Connection, works: Sequence[_Work], stored: Sequence[StoredLoan]
+    conn: Connection, works: Sequence[Work], stored: Sequence[StoredLoan]
 ) -> None:
     """A changed schedule is written whole; a fee alone adds its row."""
     added: list[tuple[Any, ...]] = []
@@ -221,7 +228,7 @@ async def _write_parts(
 
 
 async def _write_payments(
-    conn: Connection, works: Sequence[_Work], stored: Sequence[StoredLoan]
+    conn: Connection, works: Sequence[Work], stored: Sequence[StoredLoan]
 ) -> None:
     new: list[tuple[Any, ...]] = []
     void: list[tuple[int, int, Payment]] = []

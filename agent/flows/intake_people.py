@@ -9,7 +9,14 @@ from typing import Any
 import orjson
 
 from agent.domain.event import Contact, Opened, Person, Updated
-from agent.flows.intake_conduct import LONG_AGO, Words, hear, store_consents, store_preferences
+from agent.flows.intake_conduct import (
+    LONG_AGO,
+    Wish,
+    Words,
+    hear,
+    store_consents,
+    store_preferences,
+)
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import Item, Places
 from agent.store.intake import insert_people, insert_points, new_ids
@@ -74,22 +81,24 @@ class People:
 
 
 @dataclass(slots=True)
-class _Changes:
+class Changes:
+    """What a batch says of people, to be written."""
+
     points: list[tuple[Any, ...]] = field(default_factory=list)
     numbers: dict[tuple[int, str, bytes], None] = field(default_factory=dict)
     known: dict[tuple[int, int], _Point] = field(default_factory=dict)
     consents: Words = field(default_factory=dict)
+    wishes: list[Wish] = field(default_factory=list)
 
 
-async def store_people(
+async def learn_people(
     conn: Connection,
     keyring: Keyring,
     portfolios: dict[int, Portfolio],
     people: People,
     items: Sequence[Item],
-    now: datetime,
-) -> None:
-    """Store what a batch says of people, by the time of each word: an older one that comes late is old."""
+) -> Changes:
+    """Learn what a batch says of people, by the time of each word: an older one that comes late is old."""
     told = [
         (item, item.event.fact)
         for item in items
@@ -98,7 +107,7 @@ async def store_people(
     await _welcome(conn, keyring, portfolios, people, [(i, f.person) for i, f in told])
     await _load_points(conn, people, {(i.portfolio_id, f.person.ref) for i, f in told})
     told.sort(key=lambda one: one[0].event.at)
-    changes = _Changes()
+    changes = Changes()
     ids = iter(
         await new_ids(conn, "contact_point_seq", sum(len(f.person.contacts) for _, f in told))
     )
@@ -106,15 +115,16 @@ async def store_people(
         person = people.by_ref[item.portfolio_id, fact.person.ref]
         _learn(person, fact.person, item)
         _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
+        if fact.person.quiet is not None or fact.person.waivers is not None:
+            changes.wishes.append(((person.portfolio_id, person.id), fact.person, item.event.at))
+    return changes
+
+
+async def write_people(conn: Connection, people: People, changes: Changes, now: datetime) -> None:
+    """Write what was learned: people first, then numbers, then what hangs on both."""
     await _write(conn, people, changes, now)
     await store_consents(conn, changes.consents)
-    by_ref = people.by_ref
-    wished = [
-        ((i.portfolio_id, by_ref[i.portfolio_id, f.person.ref].id), f.person, i.event.at)
-        for i, f in told
-        if f.person.quiet is not None or f.person.waivers is not None
-    ]
-    await store_preferences(conn, wished)
+    await store_preferences(conn, changes.wishes)
 
 
 async def lock_people(conn: Connection, keyring: Keyring, places: Places) -> People:
@@ -205,7 +215,7 @@ def _learn_contacts(
     at: datetime,
     keyring: Keyring,
     ids: Iterator[int],
-    changes: _Changes,
+    changes: Changes,
 ) -> None:
     """A loan adds addresses; an update that lists addresses withdraws the others named before it."""
     if at.timestamp() < person.told.get("contacts", _NEVER):
@@ -230,7 +240,7 @@ def _hear_late(
     contacts: Sequence[Contact],
     at: datetime,
     keyring: Keyring,
-    changes: _Changes,
+    changes: Changes,
 ) -> None:
     """An old word on addresses is over, except that a consent was taken back."""
     for contact in contacts:
@@ -247,7 +257,7 @@ def _name(
     contact: Contact,
     at: datetime,
     fresh_id: int,
-    changes: _Changes,
+    changes: Changes,
 ) -> None:
     point = person.points.get(where)
     if point is None:
@@ -270,7 +280,7 @@ def _name(
         _change(person, where, changes, status="active")
 
 
-def _change(person: PersonWork, where: Address, changes: _Changes, *, status: str) -> None:
+def _change(person: PersonWork, where: Address, changes: Changes, *, status: str) -> None:
     point = person.points[where]
     point.status = status
     changes.numbers[person.portfolio_id, *where] = None
@@ -296,7 +306,7 @@ def _personal(person: PersonWork) -> bytes | None:
     return seal(person.key, text, borrower_place(person.portfolio_id, person.id))
 
 
-async def _write(conn: Connection, people: People, changes: _Changes, now: datetime) -> None:
+async def _write(conn: Connection, people: People, changes: Changes, now: datetime) -> None:
     everyone = people.by_id.values()
     await insert_people(
         conn,

@@ -54,6 +54,13 @@ from locked l
 where b.portfolio_id = l.portfolio_id and b.id = l.id
 returning b.portfolio_id, b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key, b.personal, b.told;
 
+-- name: people_held
+-- Who of these people is held, in whole or for a loan: what they borrow now may be covered, too.
+select distinct h.portfolio_id, h.borrower_id
+from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+join hold h on h.portfolio_id = w.portfolio_id and h.borrower_id = w.id
+where h.lifted_at is null;
+
 -- name: known_events
 -- Events already stored, with the hash of their content; also those that had no portfolio when they came.
 select e.portfolio_id, e.id, e.source, e.sha256, e.reason
