@@ -4,7 +4,6 @@ It listens on a unix socket that only the folder's owner (and root) can reach, h
 no TCP. Its log never shows row values: they may be personal.
 """
 
-import asyncio
 import os
 import shutil
 import signal
@@ -178,8 +177,33 @@ async def _start_server(cluster: Cluster, account: Account) -> None:
     for _ in range(_START_TRIES):
         if await _try_to_start(cluster, command):
             return
-        await asyncio.sleep(_BETWEEN_TRIES)
+        if not await until(lambda: not _orphans(cluster), _BETWEEN_TRIES):
+            _end_orphans(cluster)
     raise StoreFailed(f"PostgreSQL does not start on {cluster.data}:\n{log_tail(cluster.log)}")
+
+
+def _orphans(cluster: Cluster) -> list[int]:
+    """Children of a server that is dead: they live in its folder. Empty where there is no /proc."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            at_home = (process / "cwd").readlink() == cluster.data
+            ours = at_home and (process / "exe").readlink() == program("postgres")
+        except OSError:
+            continue  # it is gone, or somebody else's
+        if ours and is_alive(int(process.name)):
+            found.append(int(process.name))
+    return found
+
+
+def _end_orphans(cluster: Cluster) -> None:
+    """One that waits for a lock of another that is gone never learns that its server is dead.
+
+    Nothing is lost: no answer of theirs can arrive any more, and recovery from the log follows.
+    """
+    for pid in _orphans(cluster):
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
 
 
 async def _try_to_start(cluster: Cluster, command: list[str]) -> bool:

@@ -13,8 +13,8 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
 from agent.api.deps import DEPS, Deps
-from agent.api.problem import DATABASE_AWAY
 from agent.store import outcomes as store
+from agent.store.connect import AWAY
 from agent.telemetry import REGISTRY
 
 PATIENCE_SECONDS = 2.0
@@ -43,7 +43,7 @@ async def _is_writable(deps: Deps) -> bool:
     try:
         async with asyncio.timeout(PATIENCE_SECONDS), deps.pool.acquire() as conn:
             return await store.is_writable(conn)
-    except DATABASE_AWAY:
+    except AWAY:
         return False
 
 

@@ -4,24 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any
 
-import asyncpg
 import orjson
 import structlog
 from aiohttp import web
 
+from agent.store.connect import AWAY
+
 CONTENT_TYPE = "application/problem+json"
 RETRY_SECONDS = "5"
-DATABASE_AWAY = (
-    asyncpg.PostgresConnectionError,
-    asyncpg.CannotConnectNowError,
-    asyncpg.AdminShutdownError,
-    asyncpg.CrashShutdownError,
-    asyncpg.ReadOnlySQLTransactionError,
-    asyncpg.TooManyConnectionsError,
-    asyncpg.InterfaceError,
-    OSError,
-    TimeoutError,
-)
 
 _log = structlog.get_logger("duly.api")
 
@@ -101,7 +91,7 @@ async def answer_problems(
         if raised.status < HTTPStatus.BAD_REQUEST:
             raise
         return _of_http(raised).answer()
-    except DATABASE_AWAY as failure:
+    except AWAY as failure:
         _log.warning("database_away", route=_route(request), problem=type(failure).__name__)
         return Problem(
             HTTPStatus.SERVICE_UNAVAILABLE,

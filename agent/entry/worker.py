@@ -12,11 +12,12 @@ from dataclasses import dataclass, field
 import asyncpg
 import structlog
 
-from agent.adapters.queue import AWAY, answer_doorbell
+from agent.adapters import queue
 from agent.clock import Clock
 from agent.entry.collector import quiet_collector
 from agent.flows.dispatch import Stop
 from agent.store import ticks
+from agent.store.connect import AWAY
 from agent.store.sql import Connection
 
 SWEEP_SECONDS = 1.0
@@ -25,7 +26,7 @@ RECONNECT_SECONDS = 0.5
 DRAIN_SECONDS = 20.0
 
 # The database is away, restarting, or somebody else's primary now: try again a moment later.
-DATABASE_AWAY = (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError)
+DATABASE_AWAY = (*AWAY, asyncpg.PostgresError)
 
 _log = structlog.get_logger("duly.worker")
 
@@ -145,8 +146,8 @@ async def hear_doorbell(redis_url: str, lanes: Lanes) -> None:
     there = True
     while True:
         try:
-            await answer_doorbell(redis_url, lanes.wake)
-        except AWAY as problem:
+            await queue.answer_doorbell(redis_url, lanes.wake)
+        except queue.AWAY as problem:
             if there:
                 _log.warning("doorbell_away", problem=type(problem).__name__)
             there = False

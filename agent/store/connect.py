@@ -16,6 +16,25 @@ _SETTINGS = {
     "idle_in_transaction_session_timeout": "60000",
 }
 
+# The server went away in the middle of something: whether it happened is open. When its farewell came
+# just before our question, asyncpg calls that an internal error of its own.
+LOST = (
+    OSError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+)
+# Lost, or not to be worked with just now: another try a moment later may be answered.
+AWAY = (
+    *LOST,
+    asyncpg.CannotConnectNowError,
+    asyncpg.ReadOnlySQLTransactionError,
+    asyncpg.TooManyConnectionsError,
+    TimeoutError,
+)
+
 
 class Unreachable(Exception):
     """No connection to PostgreSQL can be made; the message says why, without any password."""

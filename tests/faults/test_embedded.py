@@ -159,6 +159,22 @@ async def test_a_killed_server_recovers_with_its_data(folder: Path) -> None:
         assert await count_rows(url) == 2
 
 
+async def test_a_child_that_does_not_learn_that_its_server_is_dead_is_no_obstacle(
+    folder: Path,
+) -> None:
+    async with embedded_postgres(folder) as url:
+        await count_rows(url)
+        conn, pid = await asyncpg.connect(url), postmaster(folder)
+        child = await conn.fetchval("select pg_backend_pid()")
+        assert pid is not None
+        os.kill(child, signal.SIGSTOP)
+        os.kill(pid, signal.SIGKILL)
+        conn.terminate()
+    async with embedded_postgres(folder) as url:
+        assert await count_rows(url) == 2
+    assert not is_alive(child)
+
+
 async def test_a_pid_file_naming_a_stranger_is_set_aside(folder: Path) -> None:
     async with embedded_postgres(folder) as url:
         await count_rows(url)
