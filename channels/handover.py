@@ -11,6 +11,7 @@ import aiohttp
 from aiohttp.abc import AbstractStreamWriter
 
 from channels.base import NO_CONNECTION, TOO_LATE, Answer, Unknown
+from channels.crash_points import CrashPoint, reached
 from channels.http_post import Connector
 
 # An answer is waited for until shortly before the deadline, so that recording it fits in too.
@@ -52,6 +53,7 @@ class LastStep(aiohttp.BytesPayload):
             raise aiohttp.ClientConnectionError("deadline")
         self.handed_over = True
         await super().write_with_length(writer, content_length)
+        reached(CrashPoint.SEND_WRITTEN)
 
     def never_sent(self) -> bool:
         """True when no byte left, and from now on none can: a body is never written after this."""

@@ -8,6 +8,7 @@ from h2.exceptions import H2Error
 from yarl import URL
 
 from channels.base import NO_CONNECTION, TOO_LATE, Refused, Unknown
+from channels.crash_points import CrashPoint, reached
 from channels.handover import MARGIN, STEP
 from channels.http2 import Connection, Outcome
 
@@ -52,6 +53,7 @@ class Http2Client:
                 if isinstance(given, Refused):
                     return given
                 handed = connection, given[0]
+                reached(CrashPoint.SEND_WRITTEN)
                 return await given[1]
         except TimeoutError:
             if handed is None:

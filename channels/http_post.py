@@ -16,6 +16,7 @@ import httptools
 from yarl import URL
 
 from channels.base import NO_CONNECTION, TOO_LATE, Refused, Unknown
+from channels.crash_points import CrashPoint, reached
 
 # How many bytes an answer may have in all, head and body; providers say a few hundred.
 ANSWER_MAX = 64 * 1024
@@ -213,6 +214,7 @@ class Line(asyncio.Protocol):
             self._rest()
             return TOO_LATE
         transport.write(request)
+        reached(CrashPoint.SEND_WRITTEN)
         self._forget()
         asked: asyncio.Future[Reply | Unknown] = self._loop.create_future()
         self._asked = asked

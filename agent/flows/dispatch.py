@@ -15,6 +15,7 @@ from agent.flows.dispatch_begin import Begun, Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
 from agent.flows.lane import Lane
 from channels.base import Answer, Message, Refusal, Refused
+from channels.crash_points import CrashPoint, reached
 
 # A place in the line that is later than this before the deadline is given up: it will be another one.
 LEAVE_FOR_ANSWER = 3.0
@@ -181,7 +182,10 @@ async def _send(lane: Lane, outgoing: Outgoing) -> Answer:
     if channel is None:
         return Refused("no-channel", Refusal.CONFIGURATION)
     with lane.guard.until(outgoing.message.deadline):
-        return await channel.send(outgoing.message)
+        reached(CrashPoint.SEND_READY)
+        answer = await channel.send(outgoing.message)
+        reached(CrashPoint.SEND_ANSWERED)
+        return answer
 
 
 class _Recorder:

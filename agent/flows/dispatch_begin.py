@@ -7,8 +7,6 @@ STOP" are comparisons of the `rev` that it raises, never of clocks.
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-import asyncpg
-
 from agent.clock import new_token
 from agent.domain.calendar import local_date
 from agent.domain.delivery import DISPATCH_WINDOW, AttemptState, NoticeState
@@ -27,6 +25,7 @@ from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
 from agent.flows.dispatch_case import Case, case_of, facts_hash
 from agent.flows.dispatch_conduct import read_conduct
 from agent.flows.lane import Lane, ladder_for
+from agent.store.connect import LOST
 from agent.store.dispatch import (
     Facts,
     Move,
@@ -43,11 +42,10 @@ from agent.store.dispatch import (
 from agent.store.keyring import Unreadable, body_place, contact_place, seal, unseal
 from agent.store.sql import Connection, fetch
 from channels.base import Message
+from channels.crash_points import CrashPoint, reached
 
 BUSY_FIRST = timedelta(seconds=30)
 BUSY_MAX = timedelta(minutes=10)
-# Losing the connection at COMMIT leaves it open whether it happened.
-UNCERTAIN = (OSError, asyncpg.InterfaceError, asyncpg.PostgresConnectionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,10 +102,13 @@ async def begin(lane: Lane) -> Begun:
     try:
         async with lane.pool.acquire() as conn, conn.transaction():
             claimed = await _begin(conn, lane, batch)
-    except UNCERTAIN:
+            reached(CrashPoint.BEGIN_WRITTEN)
+    except LOST:
+        # at COMMIT that leaves it open whether it happened
         if not await _committed(lane, batch):
             raise
         claimed = len(batch.decisions)
+    reached(CrashPoint.BEGIN_COMMITTED)
     return _begun(batch, claimed)
 
 
@@ -117,6 +118,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
         return 0
     facts = await read_facts(conn, lane.portfolio.id, notices, batch.now)
     batch.portfolio_rev = facts.rev
+    reached(CrashPoint.BEGIN_CLAIMED)
     batch.traffic = await read_traffic(conn, lane, facts, batch.now)
     conduct = await read_conduct(conn, lane, facts)
     ladders = {

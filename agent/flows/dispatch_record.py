@@ -27,6 +27,7 @@ from agent.flows.lane import Lane
 from agent.store.dispatch import Ending, Move, Settling, settle
 from agent.store.sql import Connection, execute
 from channels.base import Accepted, Answer, Refusal, Refused, Unknown
+from channels.crash_points import CrashPoint, reached
 
 TRIES = 3
 
@@ -63,6 +64,8 @@ async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
             failed = {one.token for one in settlings if _has_failed(one)}
             await _follow(conn, lane, refused, failed, now)
         await follow_traffic(conn, lane, [(one.outgoing, one.answer) for one in ours], now)
+        reached(CrashPoint.RECORD_WRITTEN)
+    reached(CrashPoint.RECORD_COMMITTED)
     return len(ours)
 
 

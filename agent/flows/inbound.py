@@ -17,6 +17,7 @@ from agent.flows.receipts import apply_receipts
 from agent.store.keyring import Keyring, inbound_place
 from agent.store.sql import Connection, execute, fetch, fetch_value
 from channels.base import Inbound, InboundList, Receipt
+from channels.crash_points import CrashPoint, reached
 
 TRIES = 3
 BATCH = 500
@@ -87,6 +88,8 @@ async def _transact(
         await _open_cases(
             conn, keyring, [one for key, one in fresh.items() if key not in stopping], now
         )
+        reached(CrashPoint.INBOUND_WRITTEN)
+    reached(CrashPoint.INBOUND_COMMITTED)
     return Heard(len(fresh), len(stops), len(messages) - len(fresh))
 
 
@@ -195,6 +198,7 @@ async def catch_up(
         missed, opt_outs = missed + heard.stored, opt_outs + heard.opt_outs
     if missed:
         _log.warning("inbound_missed", count=missed, opt_outs=opt_outs)
+    reached(CrashPoint.CATCH_UP_STORED)
     if listed.complete:
         async with pool.acquire() as conn:
             await execute(

@@ -16,6 +16,7 @@ from agent.flows.portfolios import Portfolio
 from agent.store.dispatch import Move, move_notices
 from agent.store.sql import Connection, fetch
 from channels.base import Receipt
+from channels.crash_points import CrashPoint, reached
 
 BATCH = 2_000
 AT_ONCE = 2
@@ -87,10 +88,11 @@ async def _transact(
             faults=[receipt.fault for receipt in receipts],
         )
         await retire_numbers(conn, portfolio, receipts)
-        if not rows:
-            return 0
         moves = await _moves(conn, portfolio, rows, now)
-        return len(await move_notices(conn, portfolio.id, moves, now))
+        moved = await move_notices(conn, portfolio.id, moves, now)
+        reached(CrashPoint.RECEIPTS_WRITTEN)
+    reached(CrashPoint.RECEIPTS_COMMITTED)
+    return len(moved)
 
 
 async def _moves(

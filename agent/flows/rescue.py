@@ -27,6 +27,7 @@ from agent.store.dispatch import Ending, Move, Settling, move_notices, settle
 from agent.store.keyring import body_place, contact_place, unseal
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Listed
+from channels.crash_points import CrashPoint, reached
 
 BATCH = 200
 SKEW = timedelta(minutes=1)
@@ -69,14 +70,18 @@ async def rescue(lane: Lane) -> Rescued:
             now=now,
             look_at=now + RECONCILE_HORIZON - DISPATCH_WINDOW,
         )
+        reached(CrashPoint.RESCUE_STRANDED)
         rows = await fetch(conn, "unknown_due", portfolio=portfolio_id, now=now, batch=BATCH)
     looks = [await _look(lane, row, now) for row in rows]
+    reached(CrashPoint.RESCUE_LOOKED)
     async with lane.pool.acquire() as conn, conn.transaction():
         await _keep_looking(conn, lane, looks, now)
         await _settle(conn, lane, [look for look in looks if look.proof in _SETTLED], now)
         back = await fetch(
             conn, "sending_without_attempt", portfolio=portfolio_id, now=now, stale=now - STALE
         )
+        reached(CrashPoint.RESCUE_WRITTEN)
+    reached(CrashPoint.RESCUE_COMMITTED)
     proofs = [look.proof for look in looks]
     return Rescued(
         stranded,

@@ -60,14 +60,18 @@ class Provider:
 
 @asynccontextmanager
 async def twilio_process(
-    folder: Path, *, script: dict[str, Any] | None = None, seed: int = 0
+    folder: Path,
+    *,
+    script: dict[str, Any] | None = None,
+    seed: int = 0,
+    clock: Path | None = None,
 ) -> AsyncIterator[Provider]:
     """Run the stand-in while the context lasts."""
     provider = Provider(f"http://127.0.0.1:{unused_port()}", folder / "twilio.ndjson")
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "tests.support.twilio_stand_in",
         "--port", provider.url.rpartition(":")[2], "--log", str(provider.log), "--seed", str(seed),
-        cwd=ROOT,
+        *(("--clock", str(clock)) if clock else ()), cwd=ROOT,
     )  # fmt: skip
 
     async def answers() -> bool:

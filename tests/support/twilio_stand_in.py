@@ -8,10 +8,11 @@ import asyncio
 import os
 import random  # noqa: TID251 - seeded
 from argparse import ArgumentParser
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, fields
-from datetime import UTC, datetime
+from datetime import datetime
 from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,13 @@ import orjson
 from aiohttp import web
 from twilio.request_validator import RequestValidator
 
+from agent.clock import SystemClock
+from tests.support.shared_clock import SharedClock
+
 AUTH_TOKEN = "stand-in-auth-token"
 ACCOUNT = "AC" + "0" * 32
+_CLOCK = SystemClock()
+_FOR_EVER = 60.0  # longer than any sender waits
 _KNOWN = {
     "To", "From", "MessagingServiceSid", "Body", "StatusCallback", "ValidityPeriod",
     "ContentRetention", "AddressRetention",
@@ -36,6 +42,7 @@ class Script:
 
     lose_answer: float = 0.0  # accepted, the answer is lost in one of several ways
     drop: float = 0.0  # not accepted, with the same looks
+    hang: float = 0.0  # accepted, and nothing is ever said
     too_many: float = 0.0
     retry_after: str | None = "1"
     refuse: dict[str, int] = field(default_factory=dict)  # number → error code
@@ -61,11 +68,18 @@ def script_from(said: dict[str, Any]) -> Script:
 class StandIn:
     """The server's state and its handlers."""
 
-    def __init__(self, seed: int = 0, log: Path | None = None) -> None:
+    def __init__(
+        self,
+        seed: int = 0,
+        log: Path | None = None,
+        now: Callable[[], datetime] = _CLOCK.now,
+    ) -> None:
+        self._now = now
         self.script = Script()
         self.messages: list[dict[str, Any]] = []
         self.refused: list[dict[str, Any]] = []
         self.callbacks: list[tuple[str, str, int]] = []
+        self.faults: Counter[str] = Counter()
         self.rng = random.Random(seed)  # noqa: S311
         self._log = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if log else None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -75,6 +89,7 @@ class StandIn:
         base = f"/2010-04-01/Accounts/{ACCOUNT}/Messages.json"
         app.router.add_post(base, self._create)
         app.router.add_get(base, self._list)
+        app.router.add_get(base.replace(".json", "/{sid}.json"), self._one)
         app.router.add_put("/control/script", self._set_script)
         app.router.add_post("/control/inbound", self._inbound)
         app.router.add_get("/control/log", self._truth)
@@ -98,6 +113,7 @@ class StandIn:
             self.refused.append({"code": code, **given})
             return _error(script.status, code)
         if draw < script.too_many:
+            self.faults["too_many"] += 1
             headers = {"Retry-After": script.retry_after} if script.retry_after else {}
             return _error(429, 20429, headers)
         if draw < script.too_many + script.drop:
@@ -105,8 +121,12 @@ class StandIn:
         message = self._accept(given)
         if script.latency:
             await asyncio.sleep(script.latency)
-        if draw < script.too_many + script.drop + script.lose_answer:
+        lost = script.too_many + script.drop + script.lose_answer
+        if draw < lost:
             return await self._spoil(request, message)
+        if draw < lost + script.hang:
+            self.faults["answers_lost"] += 1
+            await asyncio.sleep(_FOR_EVER)
         return web.json_response(_shown(message), status=201)
 
     def _problem(self, given: dict[str, str], pairs: int) -> int | None:
@@ -139,7 +159,7 @@ class StandIn:
         return message
 
     def _stored(self, to: str, sender: str | None, body: str, direction: str) -> dict[str, Any]:
-        now = datetime.now(UTC)  # noqa: TID251
+        now = self._now()
         message: dict[str, Any] = {
             "sid": f"SM{self.rng.getrandbits(128):032x}", "to": to, "from": sender, "body": body,
             "direction": direction, "account_sid": ACCOUNT, "num_media": "0", "num_segments": "1",
@@ -155,6 +175,7 @@ class StandIn:
         self, request: web.Request, message: dict[str, Any] | None
     ) -> web.StreamResponse:
         """An answer that does not say whether the message was accepted."""
+        self.faults["answers_lost" if message else "requests_lost"] += 1
         match self.rng.choice(("abort", "close", "500", "503", "junk", "half", "redirect")):
             case "500":
                 return _error(500, 20500)
@@ -169,8 +190,9 @@ class StandIn:
                 half = web.StreamResponse(
                     status=201, headers={"Content-Length": str(len(whole) + 9)}
                 )
-                await half.prepare(request)
-                await half.write(whole[: len(whole) // 2])
+                with suppress(ConnectionError):  # whoever asked was killed meanwhile
+                    await half.prepare(request)
+                    await half.write(whole[: len(whole) // 2])
                 if request.transport is not None:
                     request.transport.close()
                 return half
@@ -185,7 +207,7 @@ class StandIn:
             await asyncio.sleep(script.delay)
             message["status"] = status
             if message["date_sent"] is None:
-                message["date_sent"] = format_datetime(datetime.now(UTC))  # noqa: TID251
+                message["date_sent"] = format_datetime(self._now())
             said = {
                 "MessageSid": message["sid"], "AccountSid": ACCOUNT, "To": message["to"],
                 "From": message["from"] or "+15005550006", "MessageStatus": status,
@@ -194,8 +216,12 @@ class StandIn:
             if status in {"undelivered", "failed"}:
                 message["error_code"] = script.error_code or 30008
                 said["ErrorCode"] = str(message["error_code"])
-            if self.rng.random() >= script.lose_callback:
-                posts += [said] * (2 if self.rng.random() < script.double_callback else 1)
+            if self.rng.random() < script.lose_callback:
+                self.faults["callbacks_lost"] += 1
+                continue
+            doubled = self.rng.random() < script.double_callback
+            self.faults["callbacks_doubled"] += doubled
+            posts += [said] * (2 if doubled else 1)
         if script.shuffle:
             self.rng.shuffle(posts)
         if message["_callback"]:
@@ -225,7 +251,7 @@ class StandIn:
             return _error(401, 20003)
         if self.script.list_broken:
             return _error(503, 20503)
-        query, now = request.query, datetime.now(UTC)  # noqa: TID251
+        query, now = request.query, self._now()
         found = [one for one in reversed(self.messages) if self._fits(one, query, now)]
         page, size = int(query.get("Page", "0")), int(query.get("PageSize", "50"))
         shown = [_shown(one) for one in found[page * size : (page + 1) * size]]
@@ -236,6 +262,13 @@ class StandIn:
              "previous_page_uri": None, "first_page_uri": request.path, "uri": request.path,
              "start": 0, "end": 0}
         )  # fmt: skip
+
+    async def _one(self, request: web.Request) -> web.Response:
+        if request.headers.get("Authorization", "") != _basic():
+            return _error(401, 20003)
+        sid = request.match_info["sid"]
+        found = next((one for one in self.messages if one["sid"] == sid), None)
+        return _error(404, 20404) if found is None else web.json_response(_shown(found))
 
     def _fits(self, one: dict[str, Any], query: Any, now: datetime) -> bool:
         if (now - one["_at"]).total_seconds() < self.script.list_lag:
@@ -269,7 +302,12 @@ class StandIn:
     async def _truth(self, _request: web.Request) -> web.Response:
         shown = [{**_shown(one), "given": one.get("_given")} for one in self.messages]
         return web.json_response(
-            {"messages": shown, "refused": self.refused, "callbacks": self.callbacks}
+            {
+                "messages": shown,
+                "refused": self.refused,
+                "callbacks": self.callbacks,
+                "faults": self.faults,
+            }
         )
 
     def _soon(self, work: Any) -> None:
@@ -296,8 +334,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--log", type=Path)
+    parser.add_argument("--clock", type=Path)
     given = parser.parse_args()
-    server = StandIn(given.seed, given.log)
+    clock = SharedClock(given.clock) if given.clock else _CLOCK
+    server = StandIn(given.seed, given.log, clock.now)
     web.run_app(server.app(), host="127.0.0.1", port=given.port, access_log=None, print=None)
 
 

@@ -1,5 +1,6 @@
 """A small portfolio whose instalments are due today, in a zone where it is early afternoon now."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta, timezone
 
@@ -69,19 +70,34 @@ def opened(number: int, zone: str, at: datetime, due: date) -> bytes:
 
 async def settle(pool: asyncpg.Pool, keyring: Keyring, people: int, now: datetime) -> Village:
     """Take everybody in by the production intake and plan the day: one notice each is due."""
-    zone, offset = afternoon(now)
+    return await move_in(pool, keyring, range(1, people + 1), now, afternoon(now))
+
+
+async def move_in(
+    pool: asyncpg.Pool,
+    keyring: Keyring,
+    numbers: Sequence[int],
+    now: datetime,
+    place: tuple[str, timezone],
+) -> Village:
+    """More people in the same zone: one notice each is due."""
+    zone, offset = place
     today = now.astimezone(offset).date()
     morning = datetime.combine(today, time(0, 5), offset).astimezone(UTC)
     lines = [
-        (number, opened(number, zone, morning - timedelta(days=20), today))
-        for number in range(1, people + 1)
+        (number, opened(number, zone, morning - timedelta(days=20), today)) for number in numbers
     ]
     desk = Desk(pool, keyring, "test", ladder_text("consumer-instalment"))
     taken = await take(desk, lines, morning)
-    assert taken.applied == people, taken
+    assert taken.applied == len(numbers), taken
     async with pool.acquire() as conn:
         portfolio = (await load_portfolios(conn, now))[NAME]
     await plan(pool, portfolio, morning)
-    due = await pool.fetchval("select count(*) from notice where next_at <= $1", now)
-    assert due == people
+    due = await pool.fetchval(
+        "select count(*) from notice n join loan l on l.portfolio_id = n.portfolio_id and l.id = n.loan_id"
+        " where n.next_at <= $1 and l.ref = any($2)",
+        now,
+        [f"loan-{number}" for number in numbers],
+    )
+    assert due == len(numbers)
     return Village(portfolio, today)
