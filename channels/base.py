@@ -8,7 +8,7 @@ the default: whatever is not proven otherwise may have reached the borrower.
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import orjson
 
@@ -56,8 +56,7 @@ class Halt(StrEnum):
     SENDER = "sender"
 
 
-@dataclass(frozen=True, slots=True)
-class Message:
+class Message(NamedTuple):
     """One message to hand over once. No byte of it leaves at or after `deadline` (monotonic).
 
     `good_for` is how many seconds the provider may keep it before it must not be delivered any more.

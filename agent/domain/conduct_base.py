@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from agent.domain.calendar import BusinessCalendar
 from agent.domain.zonetime import instant_of, seconds_of
@@ -17,8 +17,7 @@ EVERY_CHANNEL = ("sms", "push", "email", "call", "ai_voice", "social_dm")
 BOTH_ROLES = ("first_party", "third_party")
 
 
-@dataclass(frozen=True, slots=True)
-class Contact:
+class Contact(NamedTuple):
     """An earlier contact. What is not known of it counts against the lender.
 
     `notice` names the notice it belonged to: house caps count notices, the law counts contacts.
@@ -45,8 +44,7 @@ class Quiet:
     ends: int
 
 
-@dataclass(frozen=True, slots=True)
-class ContactFacts:
+class ContactFacts(NamedTuple):
     """What clock rules look at. `history` holds the instants of the person's counted notices.
 
     `contacts` are all contacts of the person, `role` says whose debt it is (unknown: every rule

@@ -8,7 +8,7 @@ changed in one place and no text can forget it.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
+from typing import Any, NamedTuple
 
 LENDER = "{lender}"
 
@@ -26,8 +26,7 @@ class MessageClass(StrEnum):
     COMMERCIAL = "commercial"
 
 
-@dataclass(frozen=True, slots=True)
-class Setting:
+class Setting(NamedTuple):
     """Where a message goes, from whom, and whether it is the first to this person."""
 
     country: str | None = None

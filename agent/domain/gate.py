@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, timedelta
 from enum import IntEnum, StrEnum
+from typing import NamedTuple
 
 from agent.domain.calendar import local_date
 from agent.domain.conduct import ContactFacts, Pack, consult
@@ -54,8 +55,7 @@ class Hold:
     since: datetime | None = field(default=None, compare=False)
 
 
-@dataclass(frozen=True, slots=True)
-class Point:
+class Point(NamedTuple):
     """A contact point as the gate sees it: no address, only what may be done with it."""
 
     id: int
@@ -71,8 +71,7 @@ class Point:
     quiet_until: datetime | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class NoticeFacts:
+class NoticeFacts(NamedTuple):
     """The facts of one decision, read in the transaction that acts on it."""
 
     loan: str
@@ -97,8 +96,7 @@ class NoticeFacts:
     ways: tuple[Way, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Decision:
+class Decision(NamedTuple):
     verdict: Verdict
     rules: tuple[str, ...]
     until: datetime | None = None
@@ -270,7 +268,7 @@ def _clock(
         yield Failing("zone-unknown", Effect.HOLD)
         return
     if contact.channel != channel:
-        contact = replace(contact, channel=channel)
+        contact = contact._replace(channel=channel)
     answer = consult(tuple(packs), contact, now)
     effect = Effect.SNOOZE if answer.until is not None else Effect.HOLD
     for rule in answer.rules:
@@ -282,7 +280,7 @@ def good_for(facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: 
 
     Looked for in whole minutes, which is what windows are made of.
     """
-    contact = replace(facts.contact, channel=channel)
+    contact = facts.contact._replace(channel=channel)
     longest = min(KEPT_MAX, facts.not_after - now)
 
     def allowed(at: datetime) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from decimal import Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
@@ -71,8 +72,7 @@ class Texts:
         return tuple(sorted({locale for locale, _ in self.sms}))
 
 
-@dataclass(frozen=True, slots=True)
-class Wording:
+class Wording(NamedTuple):
     """The facts that a message states. `today` is the borrower's local date of sending."""
 
     lender: str
@@ -83,8 +83,7 @@ class Wording:
     today: date
 
 
-@dataclass(frozen=True, slots=True)
-class Composed:
+class Composed(NamedTuple):
     """A message ready to send, and the locale whose text it is."""
 
     title: str | None

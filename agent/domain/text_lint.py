@@ -193,7 +193,7 @@ def finished(
     today = rules.longest.due_on + timedelta(days=offset)
     # the region whose dates are longest: es-CO writes the month in full
     reader = {"es": "es-CO"}.get(locale, locale)
-    wording = replace(rules.longest, today=today)
+    wording = rules.longest._replace(today=today)
     found = compose(texts, message, "sms", reader, wording, Setting(country))
     return found.body if isinstance(found, Composed) else ""
 

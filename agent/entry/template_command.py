@@ -56,7 +56,6 @@ def lint(
     as_json: AsJson = False,
 ) -> None:
     """Every finding at once, each with what to do; lengths are at the longest plausible values."""
-    from dataclasses import replace
 
     from agent.domain.text_lint import LONGEST, Rules, Severity, costs
     from agent.domain.text_lint import lint as find
@@ -69,7 +68,7 @@ def lint(
         shorteners(),
         frozenset(host.casefold() for host in allow_link or ()),
         countries,
-        replace(LONGEST, lender=lender),
+        LONGEST._replace(lender=lender),
     )
     ladder = _ladder(schedule)
     found = find(raw, texts(), ladder, rules)
@@ -200,7 +199,7 @@ def render(
     if isinstance(found, Problem) or message not in known:
         raise Refused(f"there is no message {message}; there are: {', '.join(known)}")
     counted = measure(found.body) if channel == "sms" else None
-    document = {**asdict(found), "segments": None if counted is None else _document(counted)}
+    document = {**found._asdict(), "segments": None if counted is None else _document(counted)}
     show(document, as_json=as_json, pleasant=lambda console: _show(console, found, counted))
 
 
@@ -276,7 +275,6 @@ def segments(
 def _counted_text(
     text: str | None, file: Path | None, locale: str | None, country: str | None, lender: str
 ) -> str:
-    from dataclasses import replace
 
     from agent.domain.text_lint import LONGEST, Rules, finished
     from agent.flows.rules import texts
@@ -292,7 +290,7 @@ def _counted_text(
     if locale is None:
         return text
     stage = next((stage for stage in _ladder(_LADDER).stages if stage.message == text), None)
-    rules = Rules({}, longest=replace(LONGEST, lender=lender))
+    rules = Rules({}, longest=LONGEST._replace(lender=lender))
     wanted = _known_country(country) if country else None
     body = finished(texts(), locale, text, stage, rules, wanted)
     if not body:

@@ -6,7 +6,7 @@ portfolios that share a sender take turns, and what is begun can leave long befo
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
@@ -174,10 +174,8 @@ async def _routed(
     traffic = found.by_point[row.point.id] = found.by_sender[who]
     country = carrier.country_of(address)
     traffic.countries[row.point.id] = country or ""
-    return replace(
-        row,
-        point=replace(
-            row.point,
+    return row._replace(
+        point=row.point._replace(
             no_route=carrier.no_route(country),
             halted_until=traffic.until(country or ""),
             quiet_until=_quiet_until(traffic, person, row, country, now),

@@ -6,6 +6,7 @@ STOP" are comparisons of the `rev` that it raises, never of clocks.
 
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from agent.clock import new_token
 from agent.domain.calendar import local_date
@@ -48,8 +49,7 @@ BUSY_FIRST = timedelta(seconds=30)
 BUSY_MAX = timedelta(minutes=10)
 
 
-@dataclass(frozen=True, slots=True)
-class Outgoing:
+class Outgoing(NamedTuple):
     """An attempt that is written down and may now be sent, once, before its deadline."""
 
     message: Message

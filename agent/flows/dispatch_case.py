@@ -118,4 +118,11 @@ def _contact_facts(
 
 def facts_hash(facts: NoticeFacts) -> bytes:
     """A fingerprint of what a decision looked at: the same facts, the same hash."""
-    return hashlib.sha256(orjson.dumps(facts, default=str)).digest()
+    return hashlib.sha256(orjson.dumps(facts, default=_plain)).digest()
+
+
+def _plain(value: object) -> object:
+    """What JSON has no form for: a named tuple is its values, a set has one order."""
+    if isinstance(value, tuple):
+        return tuple(value)
+    return sorted(value) if isinstance(value, frozenset) else str(value)

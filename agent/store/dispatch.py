@@ -46,8 +46,7 @@ class PersonRow(NamedTuple):
     region: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class PointRow:
+class PointRow(NamedTuple):
     """A contact point with its number's state; the address stays encrypted."""
 
     point: Point
@@ -277,8 +276,7 @@ async def begin_attempts(
     await copy_rows(conn, "attempt", NewAttempt._fields, attempts)
 
 
-@dataclass(frozen=True, slots=True)
-class Move:
+class Move(NamedTuple):
     """A notice's next state, guarded by the fence it was read with."""
 
     key: NoticeKey

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
@@ -359,7 +358,7 @@ async def test_nonsense_in_the_middle_is_unknown() -> None:
 @pytest.mark.parametrize("address", ["", "abc", "../../x", "zz" * 32, "ab" * 32 + "\n", "ab" * 101])
 async def test_what_is_no_device_is_never_sent(address: str) -> None:
     async with apple() as server, apns(server) as (channel, clock):
-        answer = await channel.send(replace(message(clock), address=address))
+        answer = await channel.send(message(clock)._replace(address=address))
         assert answer == Refused("BadDeviceToken", PERMANENT)
         assert server.connections == 0
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -147,14 +146,14 @@ async def test_what_is_sent_is_neutral_bounded_and_collapses() -> None:
 )
 async def test_the_life_ends_with_the_contact_window(good_for: int | None, ttl: str) -> None:
     async with google() as state, fcm(state) as (channel, raw, clock):
-        message = replace(FCM.message(raw.url, clock() + 15), good_for=good_for)
+        message = FCM.message(raw.url, clock() + 15)._replace(good_for=good_for)
         assert isinstance(await channel.send(message), Accepted)
         assert parts(raw.got[0])[1]["message"]["android"]["ttl"] == ttl
 
 
 async def test_what_may_not_be_delivered_any_more_does_not_leave() -> None:
     async with google() as state, fcm(state) as (channel, raw, clock):
-        message = replace(FCM.message(raw.url, clock() + 15), good_for=0)
+        message = FCM.message(raw.url, clock() + 15)._replace(good_for=0)
         assert await channel.send(message) == Refused("deadline", LATER)
         assert raw.got == []
 

@@ -10,7 +10,6 @@ import ssl
 import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -154,7 +153,7 @@ async def test_nodes_apple_is_understood(apns: ApnsChannel, begins: str, answer:
 
 
 async def test_a_device_that_registered_since_is_not_dropped(apns: ApnsChannel) -> None:
-    told = replace(message("apns", "dead".ljust(64, "1")), registered_at=CLOCK.now())
+    told = message("apns", "dead".ljust(64, "1"))._replace(registered_at=CLOCK.now())
     assert await apns.send(told) == Refused("Unregistered", LATER)
 
 

@@ -3,7 +3,6 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import orjson
@@ -136,7 +135,7 @@ async def test_no_two_messages_share_a_key_or_salt_but_a_token_serves_for_hours(
 )
 async def test_a_topic_always_fits(thread: str, topic_is_it: bool) -> None:
     async with web() as (channel, raw, clock):
-        await channel.send(replace(WEB.message(raw.url, clock() + 15), thread=thread))
+        await channel.send(WEB.message(raw.url, clock() + 15)._replace(thread=thread))
         topic = headers_of(raw.got[0])["Topic"]
         assert (topic == thread) is topic_is_it
         assert len(topic) == 32
@@ -195,7 +194,7 @@ async def test_only_known_services_are_called(endpoint: str, known: bool) -> Non
     assert known_service(URL(endpoint, encoded=True), KNOWN_HOSTS) is known
     if not known:
         async with web() as (channel, raw, clock):
-            message = replace(WEB.message(raw.url, clock() + 15), address=subscription(endpoint))
+            message = WEB.message(raw.url, clock() + 15)._replace(address=subscription(endpoint))
             assert await channel.send(message) == FOREIGN_HOST
             assert raw.got == []
 
@@ -232,13 +231,13 @@ KEYS = orjson.loads(subscription("https://x/"))["keys"]
 async def test_a_subscription_that_nothing_can_reach_is_refused_for_good(address: str) -> None:
     assert read_subscription(address) is None
     async with web() as (channel, raw, clock):
-        message = replace(WEB.message(raw.url, clock() + 15), address=address)
+        message = WEB.message(raw.url, clock() + 15)._replace(address=address)
         assert await channel.send(message) == BAD_SUBSCRIPTION
 
 
 async def test_a_text_that_does_not_fit_one_record_is_our_mistake() -> None:
     async with web() as (channel, raw, clock):
-        message = replace(WEB.message(raw.url, clock() + 15), body="x" * TEXT_BYTES_MAX)
+        message = WEB.message(raw.url, clock() + 15)._replace(body="x" * TEXT_BYTES_MAX)
         assert await channel.send(message) == TOO_BIG
         assert raw.got == []
 

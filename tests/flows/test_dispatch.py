@@ -305,8 +305,8 @@ async def test_a_stale_record_changes_nothing(town: World) -> None:
     await ready(town, "L1")
     lane = await town.lane()
     (outgoing,) = (await begin(lane)).sent_off
-    stale = replace(outgoing, fence=outgoing.fence - 1)
-    foreign = replace(outgoing, message=replace(outgoing.message, token="f" * 32))
+    stale = outgoing._replace(fence=outgoing.fence - 1)
+    foreign = outgoing._replace(message=outgoing.message._replace(token="f" * 32))
     rows = "select state, fence, settled_at, provider_id from attempt"
     before = await town.rows(rows)
     assert await record(lane, [Sent(stale, Accepted("x")), Sent(foreign, Accepted("y"))]) == 0

@@ -1,6 +1,5 @@
 """State rules at the moment of sending: what is not known holds, and no rule opens what another closes."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -144,15 +143,14 @@ def test_what_goes_out_under_more_rules_would_go_out_under_fewer(
 ) -> None:
     """Asked of each way by itself: a rule that closes one way may make another the next to try."""
     now = NOON + timedelta(minutes=minute)
-    told = replace(
-        FACTS,
+    told = FACTS._replace(
         ways=(Way(TEXT.id, ways[0]), Way(APP.id, ways[1])),
         contact=ContactFacts(LAGOS, (), role=role, dpd=3),
         holds=holds,
         due_at=now, not_after=now + timedelta(days=3), superseded_at=None,
     )  # fmt: skip
     for channel in ("sms", "push"):
-        one = replace(told, route=(channel,))
+        one = told._replace(route=(channel,))
         before, after = (decide(one, packs, now) for packs in (some, [*some, more]))
         assert set(before.rules) - {"not-after"} <= set(after.rules) | {"not-after"}
         order = [Verdict.SEND, Verdict.SNOOZE, Verdict.CANCEL]
@@ -160,5 +158,5 @@ def test_what_goes_out_under_more_rules_would_go_out_under_fewer(
     both = decide(told, [*some, more], now)
     if both.verdict is Verdict.SEND:
         assert both.point is not None
-        alone = decide(replace(told, route=(both.point.channel,)), some, now)
+        alone = decide(told._replace(route=(both.point.channel,)), some, now)
         assert alone.verdict is Verdict.SEND

@@ -1,6 +1,5 @@
 """The gate: every rule on both sides of its threshold, and what several failing rules add up to."""
 
-from dataclasses import replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any
 
@@ -69,7 +68,7 @@ FACTS = NoticeFacts(
 
 
 def asked(now: datetime = NOON, *packs: Pack, **change: Any) -> Decision:
-    return decide(replace(FACTS, **change), packs or (HOUSE,), now)
+    return decide(FACTS._replace(**change), packs or (HOUSE,), now)
 
 
 def test_nothing_stands_against_it() -> None:
@@ -117,29 +116,29 @@ TABLE: list[tuple[str, dict[str, Any], Verdict, tuple[str, ...], datetime | None
     ),
     (
         "push paused, text stopped",
-        {"paused_channels": ("push",), "points": (APP, replace(TEXT, opted_out=True))},
+        {"paused_channels": ("push",), "points": (APP, TEXT._replace(opted_out=True))},
         Verdict.SNOOZE, ("paused:channel", "opted-out"), NOON + RECHECK,
     ),
     ("no phone", {"points": ()}, Verdict.CANCEL, ("no-contact-point",), None),
     ("way not taken", {"route": ("sms",), "points": (APP,)}, Verdict.CANCEL, ("no-contact-point",), None),
-    ("stopped", {"points": (replace(TEXT, opted_out=True),)}, Verdict.CANCEL, ("opted-out",), None),
-    ("no consent", {"points": (replace(TEXT, consented=False),)}, Verdict.CANCEL, ("no-consent",), None),
+    ("stopped", {"points": (TEXT._replace(opted_out=True),)}, Verdict.CANCEL, ("opted-out",), None),
+    ("no consent", {"points": (TEXT._replace(consented=False),)}, Verdict.CANCEL, ("no-consent",), None),
     (
-        "not theirs", {"points": (replace(TEXT, status="wrong_number"),)},
+        "not theirs", {"points": (TEXT._replace(status="wrong_number"),)},
         Verdict.CANCEL, ("number:wrong_number",), None,
     ),
     (
-        "number held", {"points": (replace(TEXT, held=True),)},
+        "number held", {"points": (TEXT._replace(held=True),)},
         Verdict.SNOOZE, ("hold:number",), NOON + RECHECK,
     ),
     (
         "app gone, number held",
-        {"points": (replace(APP, status="disconnected"), replace(TEXT, held=True))},
+        {"points": (APP._replace(status="disconnected"), TEXT._replace( held=True))},
         Verdict.SNOOZE, ("number:disconnected", "hold:number"), NOON + RECHECK,
     ),
     (
         "both gone",
-        {"points": (replace(APP, status="withdrawn"), replace(TEXT, opted_out=True))},
+        {"points": (APP._replace(status="withdrawn"), TEXT._replace( opted_out=True))},
         Verdict.CANCEL, ("number:withdrawn", "opted-out"), None,
     ),
     ("zone unknown", {"contact": ContactFacts((), ())}, Verdict.SNOOZE, ("zone-unknown",), NOON + RECHECK),
@@ -159,11 +158,11 @@ def test_each_rule_around_its_threshold(
 
 
 def test_the_first_way_that_is_open_is_taken() -> None:
-    assert asked(points=(replace(APP, opted_out=True), TEXT)).point == TEXT
+    assert asked(points=(APP._replace(opted_out=True), TEXT)).point == TEXT
     assert asked(points=(TEXT,)).point == TEXT
-    second = replace(TEXT, id=3)
+    second = TEXT._replace(id=3)
     assert (
-        asked(route=("sms",), points=(replace(TEXT, status="disconnected"), second)).point == second
+        asked(route=("sms",), points=(TEXT._replace(status="disconnected"), second)).point == second
     )
 
 
@@ -323,8 +322,7 @@ def moments(draw: st.DrawFn) -> tuple[NoticeFacts, tuple[Any, ...], datetime]:
     told = draw(st.lists(st.integers(1, 9 * 24 * 60), max_size=6))
     zones = draw(st.lists(st.sampled_from(ZONES), min_size=1, max_size=2, unique=True))
     past = tuple(now - timedelta(minutes=minutes) for minutes in told)
-    facts = replace(
-        FACTS,
+    facts = FACTS._replace(
         not_after=now + timedelta(days=60),
         superseded_at=None,
         contact=ContactFacts(tuple(zones), past, draw(st.sampled_from([timedelta(0), GUARD]))),
@@ -394,9 +392,9 @@ def test_one_obstacle_more_never_opens_the_way(
     facts, rules, now = moment
     order = [Verdict.SEND, Verdict.SNOOZE, Verdict.CANCEL]
     for change in some:
-        facts = replace(facts, **change)
+        facts = facts._replace(**change)
     before = decide(facts, pack_of(*rules), now)
-    after = decide(replace(facts, **more), pack_of(*rules), now)
+    after = decide(facts._replace(**more), pack_of(*rules), now)
     assert order.index(after.verdict) >= order.index(before.verdict)
     assert after.verdict is not Verdict.SEND
 

@@ -274,7 +274,7 @@ def test_third_party_says_what_it_is_in_the_language_of_the_text() -> None:
 
 
 def test_lender_s_name_is_never_read_as_a_placeholder() -> None:
-    sly = replace(NAIRA, lender="{amount}{lender}")
+    sly = NAIRA._replace(lender="{amount}{lender}")
     found = compose(TEXTS, "overdue-3", "sms", "en", sly)
     assert isinstance(found, Composed)
     assert found.body.startswith("{amount}{lender}: your payment")
@@ -336,7 +336,7 @@ def test_numbers_and_dates_follow_the_language_of_the_text() -> None:
     assert worded(NAIRA, "fil-PH", "fil")["due_date"] == date_text(NAIRA.due_on, "fil-PH")
     assert set(values) == set(NAMES)
     assert (values["days_late"], values["days_left"]) == ("8", "0")
-    early = worded(replace(NAIRA, today=date(2026, 3, 9)), "en", "en")
+    early = worded(NAIRA._replace(today=date(2026, 3, 9)), "en", "en")
     assert (early["days_late"], early["days_left"]) == ("0", "3")
 
 
