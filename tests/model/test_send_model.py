@@ -34,7 +34,7 @@ def checked(folder: Path, *switches: str) -> tuple[int, int]:
     return int(errors[1]), int(states[1])
 
 
-@pytest.mark.parametrize("workers", [2, 3])
+@pytest.mark.parametrize("workers", [2, 3, 4])
 def test_a_notice_becomes_one_message_at_most(tmp_path: Path, workers: int) -> None:
     errors, states = checked(tmp_path, f"W={workers}")
     assert errors == 0
