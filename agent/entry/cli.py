@@ -23,6 +23,7 @@ COMMANDS = (
     "doctor",
     "import",
     "replay",
+    "simulate",
     "invariants",
     "why",
     "conduct",

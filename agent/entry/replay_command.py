@@ -169,6 +169,7 @@ async def _play(
     from importlib.metadata import version
 
     from agent.clock import random_bytes, seconds
+    from agent.entry.history_bar import HistoryBar
     from agent.flows.replay import Replay
     from agent.flows.replay_report import Told, write_out
     from agent.store import migrate
@@ -186,7 +187,7 @@ async def _play(
             pool, keyring, history, schedule=wish.schedule, pack_names=wish.packs,
             network=_network(wish.phones), lender=wish.lender,
         )  # fmt: skip
-        with _Bar(len(history.reads), quiet=quiet) as progress:
+        with HistoryBar(len(history.reads), quiet=quiet) as progress:
             played = await game.run(wish.until, progress)
         told = Told(
             wish.file.name, version("duly"), history.first, len(history.reads),
@@ -217,35 +218,6 @@ def _network(script: Path | None) -> Any:
         return SandboxNetwork(read_script(script))
     except (OSError, ValueError, KeyError, TypeError) as problem:
         raise Refused(f"--phones {script}: {problem}") from None
-
-
-class _Bar:
-    """Shows how far the history has come, on a terminal; silent elsewhere."""
-
-    def __init__(self, total: int, *, quiet: bool) -> None:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-        self._progress = Progress(
-            TextColumn("{task.fields[day]}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("events"),
-            console=Console(stderr=True),
-            transient=True,
-            disable=quiet,
-        )
-        self._task = self._progress.add_task("replay", total=total, day="…")
-
-    def __enter__(self) -> Any:
-        self._progress.start()
-        return self
-
-    def __call__(self, done: int, at: datetime) -> None:
-        self._progress.update(self._task, completed=done, day=at.date().isoformat())
-
-    def __exit__(self, *_: object) -> None:
-        self._progress.stop()
 
 
 def _document(

@@ -44,7 +44,8 @@ RESCUE = timedelta(minutes=15)
 # An unknown attempt is looked up again at most six hours apart, so its end may come that much later.
 CLOSING = CLOSE_UNKNOWN_AFTER + timedelta(hours=6) + RESCUE
 EXAMPLES = 5
-_BETWEEN_DIGITS = re.compile(r"(?<=\d)[,'\u2019\u00a0\u2009\u202f ](?=\d{3})")
+# What stands between groups of three digits, if anything does.
+_GROUPING = "[.,'\u2019\u00a0\u2009\u202f ]?"
 
 
 @dataclass(frozen=True, slots=True)
@@ -318,8 +319,13 @@ def _wrong_text(row: Any, data_key: bytes | None, keyring: Keyring) -> str | Non
 
 
 def says_amount(text: str, minor: int, currency: str) -> bool:
-    """Whether a text names an amount, however digits are grouped and whether or not .00 is shown."""
-    exact = decimal_text(minor, currency)
-    plain = _BETWEEN_DIGITS.sub("", text)
-    forms = {exact, exact.partition(".")[0]} if not exact.partition(".")[2].strip("0") else {exact}
-    return any(re.search(rf"(?<![\d.]){re.escape(form)}(?!\d|\.\d)", plain) for form in forms)
+    """Whether a text names an amount, however a language groups digits and whether or not .00 is shown.
+
+    Half of the world writes 6,500.00 and the other half 6.500,00; a number that goes on is another one.
+    """
+    whole, _, fraction = decimal_text(minor, currency).partition(".")
+    first = len(whole) % 3 or 3
+    groups = [whole[:first], *(whole[at : at + 3] for at in range(first, len(whole), 3))]
+    cents = rf"[.,]{fraction}" if fraction.strip("0") else rf"(?:[.,]{fraction})?"
+    spelled = _GROUPING.join(groups) + (cents if fraction else "")
+    return re.search(rf"(?<!\d)(?<!\d[.,]){spelled}(?![.,]?\d)", text) is not None

@@ -68,12 +68,13 @@ async def _nothing(_at: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Hooks:
-    """What somebody who looks on does on the way to an instant, and once it is over."""
+    """What somebody who looks on does on the way to an instant, and once it is over; who dispatches."""
 
     before: Callable[[datetime], Awaitable[None]] = _nothing
     after: Callable[[datetime], Awaitable[None]] = _nothing
     # stop at each event, too, instead of taking it in at the next instant of the ladder
     every_event: bool = False
+    dispatch: Callable[[Lane], Awaitable[LaneCounts]] = run_lane
 
 
 def in_time(reads: Sequence[Read], unreads: Sequence[Unread]) -> History:
@@ -270,7 +271,7 @@ class Replay:
             if _is_due(self._due.look, at):
                 await rescue(lane)
             if self._stirred or _is_due(self._due.notice, at):
-                self.played.counts.merge(await run_lane(lane))
+                self.played.counts.merge(await self._hooks.dispatch(lane))
         self._stirred = False
 
     async def _end(self, until: datetime | None) -> None:

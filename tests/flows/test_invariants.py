@@ -308,12 +308,16 @@ async def _two_unsettled_for_a_notice(world: World) -> None:
         await world.attempt("L1", "due-today", NOW, channel=channel, state="begun", settled_at=None)
 
 
+# in Auckland an evening and the next morning of Lagos are one date
+@pytest.mark.parametrize("zone", ["America/New_York", "Pacific/Auckland"])
 async def test_a_person_who_moved_is_judged_by_the_zone_of_that_time(
-    pool: asyncpg.Pool, keyring: Keyring
+    pool: asyncpg.Pool, keyring: Keyring, zone: str
 ) -> None:
     world = await healthy(pool, keyring)
+    await world.sent("L2", "overdue-1", at("16", "18:30"))
+    await world.sent("L2", "overdue-3", at("17", "09:30"))
     moved = opened("L2", "bob", "+2347010000002")
-    person = {**moved["data"]["borrower"], "timezone": "America/New_York"}
+    person = {**moved["data"]["borrower"], "timezone": zone}
     update = {**moved, "id": "bob:moved", "type": "borrower.updated", "subject": "bob"}
     await world.take({**update, "time": "2016-03-20T09:00:00+01:00", "data": {"borrower": person}})
     assert await found(world) == {}
@@ -328,6 +332,11 @@ async def test_a_person_who_moved_is_judged_by_the_zone_of_that_time(
         ("6500", 650_050, "NGN", False),
         ("16,500.00", 650_000, "NGN", False),
         ("¥6,500", 6_500, "JPY", True),
+        ("IDR 31.350,25 sudah", 3_135_025, "IDR", True),
+        ("Rp1.234.567, jatuh", 123_456_700, "IDR", True),
+        ("KWD 1.234,567", 1_234_567, "KWD", True),
+        ("31.350,25", 35_025, "IDR", False),
+        ("6,500.001", 650_000, "NGN", False),
     ],
 )
 def test_an_amount_in_a_text(text: str, minor: int, currency: str, *, says: bool) -> None:

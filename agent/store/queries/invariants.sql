@@ -187,7 +187,7 @@ where date_trunc('minute', g.began)::time <= r.opens
 order by 1, 2 limit :examples;
 
 -- name: invariant_over_date_cap
--- 6: notices of a person on consecutive local dates, counted once each, in every candidate zone.
+-- 6: notices of a person on consecutive local dates, counted once each, in every candidate zone of then.
 with rule as (
     select * from unnest(:d_packs::text[], :d_rules::text[], :d_channels::text[], :d_counts::int[],
                          :d_days::int[], :d_froms::date[], :d_tos::date[])
@@ -201,24 +201,44 @@ with rule as (
 ), contact as (
     select distinct on (portfolio_id, loan_id, anchor, stage) * from tried
     order by portfolio_id, loan_id, anchor, stage, begun_at
-), placed as (
-    select c.*, b.ref, z.zone, p.packs, (c.begun_at at time zone z.zone)::date as day
+), counted as (
+    select c.*, b.ref, b.zones, r.rule, r.channels, r.most, r.days,
+           lag(c.begun_at, r.most) over (partition by r.pack, r.rule, c.portfolio_id, c.borrower_id
+                                         order by c.begun_at, c.loan_id, c.stage) as before
     from contact c
     join portfolio p on p.id = c.portfolio_id
     join borrower b on b.portfolio_id = c.portfolio_id and b.id = c.borrower_id
-    cross join lateral unnest(b.zones) as z (zone)
-), counted as (
-    select g.*, r.rule, r.channels, r.most, r.days,
-           lag(g.day, r.most) over (partition by r.pack, r.rule, g.portfolio_id, g.borrower_id, g.zone
-                                    order by g.begun_at, g.loan_id, g.stage) as earlier
-    from placed g
-    join rule r on r.pack = any(g.packs) and (r.from_on is null or g.day >= r.from_on)
-               and (r.to_on is null or g.day <= r.to_on)
+    join rule r on r.pack = any(p.packs)
+               and (r.from_on is null or (c.begun_at at time zone b.zones[1])::date >= r.from_on)
+               and (r.to_on is null or (c.begun_at at time zone b.zones[1])::date <= r.to_on)
+), said as (
+    select e.portfolio_id, coalesce(w.person ->> 'id', e.subject) as ref, e.received_at,
+           coalesce(w.person -> 'timezones', jsonb_build_array(w.person -> 'timezone')) as zones
+    from ledger_event e
+    cross join lateral (select coalesce(e.data -> 'borrower', e.data) as person) w
+    where e.type in ('loan.opened', 'borrower.updated') and e.state = 'applied'
+      and (w.person ? 'timezones' or w.person ? 'timezone')
+), moved as materialized (
+    select * from said
+    where (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
+                                  having count(distinct zones) > 1)
+), placed as (
+    -- the dates of both in the zones that the person had when the later one went out
+    select g.*, z.zone, (g.begun_at at time zone z.zone)::date as day,
+           (g.before at time zone z.zone)::date as earlier
+    from counted g
+    left join lateral (
+        select array(select jsonb_array_elements_text(m.zones)) as zones from moved m
+        where m.portfolio_id = g.portfolio_id and m.ref = g.ref and m.received_at <= g.begun_at
+        order by m.received_at desc limit 1
+    ) h on true
+    cross join lateral unnest(coalesce(h.zones, g.zones)) as z (zone)
+    where g.before > g.begun_at - (g.days + 2) * interval '1 day'
 )
 select ref as subject,
        most + 1 || ' notices from ' || earlier || ' to ' || day || ' in ' || zone || ', rule ' || rule as detail,
        count(*) over () as total
-from counted
+from placed
 where earlier > day - days and channel = any(string_to_array(channels, ','))
 order by 1, 2 limit :examples;
 

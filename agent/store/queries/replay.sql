@@ -60,3 +60,15 @@ select count(*) as borrowers from borrower;
 -- name: gather_statistics
 -- A database that was filled in a minute has none yet, and whole-table questions need them.
 analyze;
+
+-- name: simulated_attempts
+-- Every attempt, and whether we hold it proven that the phone's network took it.
+with tried as (
+    select portfolio_id, loan_id, anchor, stage, channel, token, state from attempt
+    union all
+    select portfolio_id, loan_id, anchor, stage, channel, token, state from attempt_archive
+)
+select l.ref, t.stage, t.anchor, t.channel, t.token, t.state,
+       t.state in ('accepted', 'sent', 'delivered', 'undelivered', 'failed') as proven
+from tried t join loan l on l.portfolio_id = t.portfolio_id and l.id = t.loan_id
+order by l.ref, t.anchor, t.stage, t.token;

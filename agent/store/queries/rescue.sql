@@ -1,7 +1,7 @@
 -- name: strand_begun
--- Attempts whose sender never recorded an answer: after the deadline nothing leaves, so they are unknown.
+-- Attempts whose sender never recorded an answer: from the deadline on nothing leaves, so they are unknown.
 update attempt set state = 'unknown', look_at = :look_at
-where portfolio_id = :portfolio and settled_at is null and state = 'begun' and deadline_at < :now;
+where portfolio_id = :portfolio and settled_at is null and state = 'begun' and deadline_at <= :now;
 
 -- name: unknown_due
 -- Unsettled attempts whose time to be looked up has come; asking the provider takes no lock.
