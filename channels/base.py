@@ -50,10 +50,11 @@ class Fault(StrEnum):
 
 
 class Halt(StrEnum):
-    """What else a refusal stops: this country by this sender, or everything by this sender."""
+    """What else a refusal stops: this country by this sender, everything by it, or that for a while only."""
 
     ROUTE = "route"
     SENDER = "sender"
+    AWHILE = "awhile"
 
 
 class Message(NamedTuple):

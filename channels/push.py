@@ -8,14 +8,19 @@ so that an app can drop a double.
 import math
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
+from urllib.parse import urlsplit
+
+import orjson
 
 from channels.base import (
     TOO_LATE,
+    Accepted,
     Answer,
     Channel,
+    Halt,
     Listing,
     Message,
     Refusal,
@@ -29,18 +34,62 @@ _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 NO_LIST = Listing(complete=False)
 
 
+# What is about the key, the project or the app, and so about every message by it.
+_STOPPED: Mapping[str, frozenset[str]] = {
+        FCM: frozenset(
+            {"UNAUTHENTICATED", "PERMISSION_DENIED", "NOT_FOUND", "oauth-invalid_grant",
+             "oauth-invalid_client", "oauth-unauthorized_client"}
+        ),
+        APNS: frozenset(
+            {"ExpiredProviderToken", "InvalidProviderToken", "MissingProviderToken", "Forbidden",
+             "BadCertificate", "BadCertificateEnvironment", "BadTopic", "MissingTopic",
+             "TopicDisallowed"}
+        ),
+        WEB: frozenset({"http-401", "http-403"}),
+}  # fmt: skip
+# What a provider says when all of us together are too many, or it is; "429" is heard of anybody. Apple's
+# TooManyRequests is about one device and not here.
+_CROWDED: Mapping[str, frozenset[str]] = {
+    FCM: frozenset({"QUOTA_EXCEEDED", "UNAVAILABLE", "oauth-away", "oauth-slow"}),
+    APNS: frozenset(
+        {"TooManyProviderTokenUpdates", "ServiceUnavailable", "Shutdown", "not-processed"}
+    ),
+}
+
+
 class PushRouter:
     """The push channel: each contact point names its provider, and one that is not set up refuses."""
 
     def __init__(self, ways: Mapping[str, Channel]) -> None:
         self._ways = dict(ways)
+        self._welcome: set[tuple[str, str]] = set()
 
     async def send(self, message: Message) -> Answer:
         """Hand over through the provider of the contact point, or refuse as our own mistake."""
         way = self._ways.get(message.provider or "")
         if way is None:
             return Refused("push-provider", Refusal.CONFIGURATION)
-        return await way.send(message)
+        return self._beyond(message, await way.send(message))
+
+    def _beyond(self, message: Message, answer: Answer) -> Answer:
+        """What a refusal says of more than its message: its sender is stopped, or over its limit."""
+        provider = message.provider or ""
+        service = (provider, service_of(message.address) if provider == WEB else "")
+        match answer:
+            case Accepted():
+                self._welcome.add(service)
+            case Refused(code=code) if code in _CROWDED.get(provider, ()):
+                return replace(answer, halt=Halt.AWHILE)
+            # a browser that subscribed to another key says the same: only a service that never took one
+            # of ours can mean all of them
+            case Refused(code=code) if code in _STOPPED.get(provider, ()) and (
+                provider != WEB or service not in self._welcome
+            ):
+                # nothing is wrong with the notice: it waits, or goes another way
+                return replace(answer, kind=Refusal.TRANSIENT, halt=Halt.SENDER)
+            case _:
+                pass
+        return answer
 
     async def listing(self, address: str, since: datetime) -> Listing:  # noqa: ARG002
         """No push provider lists what it was given, so nothing can be proven absent."""
@@ -69,6 +118,18 @@ class Life:
         if seconds < 1:
             return TOO_LATE
         return Lifetime(seconds, math.floor(self._now().timestamp()) + seconds)
+
+
+def service_of(address: str) -> str:
+    """The push service of a browser's subscription; empty for what is none."""
+    try:
+        match orjson.loads(address):
+            case {"endpoint": str(endpoint)}:
+                return urlsplit(endpoint).hostname or ""
+            case _:
+                return ""
+    except ValueError:
+        return ""
 
 
 def words_for_app(message: Message) -> dict[str, str]:

@@ -175,7 +175,16 @@ def known_service(endpoint: URL, hosts: tuple[str, ...]) -> bool:
         return True
     if endpoint.scheme != "https" or endpoint.port != 443:
         return False
-    return any(host == name or (name[:1] == "." and host.endswith(name)) for name in hosts)
+    return any(_is(host, name) for name in hosts)
+
+
+def is_known_host(host: str, hosts: tuple[str, ...]) -> bool:
+    """The host of some service that we mean to call; whether the whole endpoint is, `known_service` says."""
+    return any(_is(host, name) or URL(name).host == host for name in hosts if host)
+
+
+def _is(host: str, name: str) -> bool:
+    return host == name or (name[:1] == "." and host.endswith(name))
 
 
 def web_text(message: Message) -> bytes:

@@ -32,6 +32,8 @@ from agent.domain.money import AmountProblem, minor_units, parse_amount
 EARLIEST_YEAR = 1970
 LATEST_YEAR = 2200
 REF_MAX = 200
+# a browser's push subscription is its address: a long URL and two keys
+ADDRESS_MAX = 4_000
 INSTALMENTS_MAX = 1000
 _T = TypeVar("_T")
 _PORTFOLIO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
@@ -104,11 +106,11 @@ def _borrower_ref(data: Mapping[str, Any]) -> object:
     return borrower.get("id") if isinstance(borrower, dict) else None
 
 
-def _text(raw: Mapping[str, Any], key: str) -> str:
+def _text(raw: Mapping[str, Any], key: str, longest: int = REF_MAX) -> str:
     value = raw.get(key)
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
-    if not isinstance(value, str) or not 0 < len(value) <= REF_MAX or "\x00" in value:
+    if not isinstance(value, str) or not 0 < len(value) <= longest or "\x00" in value:
         raise _Bad(Reason.MISSING_FIELD, key)
     return value
 
@@ -196,7 +198,7 @@ def _contact(raw: object) -> Contact:
     return Contact(
         channel=_text(raw, "channel"),
         provider=_optional(raw, "provider"),
-        address=_text(raw, "address"),
+        address=_text(raw, "address", ADDRESS_MAX),
         consent_source=_optional(consent, "source"),
         consent_at=None if given is None else parse_instant(given, "borrower.contacts.consent.at"),
         evidence=_good(read_evidence(raw, consent, parse_instant)),

@@ -132,13 +132,16 @@ def _act(
 
 def known_senders(settings: "Settings") -> "list[Known]":
     """The senders that the settings name."""
+    from agent.entry.pushing import push_carriers
     from agent.flows.senders import Known
 
     found = []
     texts = settings.twilio_from or settings.twilio_messaging_service_sid
     if texts is not None:
         found.append(Known("sms", texts, settings.twilio_parts_per_second))
-    return found
+    push = push_carriers(settings)
+    ours = push.all() if push is not None else ()
+    return found + [Known(one.channel, one.sender, one.parts_per_second) for one in ours]
 
 
 async def _read() -> "Senders":

@@ -21,7 +21,7 @@ from agent.api.deps import Deps
 from agent.api.keys import ApiKey
 from agent.api.sandbox_callbacks import ReceiptInbox, add_sandbox_callbacks
 from agent.entry.duties import duties
-from agent.entry.pushing import pushing
+from agent.entry.pushing import push_carriers, pushing
 from agent.entry.scheduler import serve_scheduler
 from agent.entry.texting import add_texting, texting, twilio_account
 from agent.entry.worker import DATABASE_AWAY, Lanes, serve_worker
@@ -82,6 +82,8 @@ async def with_channels(system: System) -> AsyncIterator[tuple[System, SandboxNe
         kept = frozenset[str]()
         if push is not None:
             ways[PUSH], kept = push, frozenset({PUSH})
+            if (bound := push_carriers(settings)) is not None:
+                carriers[PUSH] = bound
         equipped = replace(
             system, channels=ways, carriers=carriers, kept=kept, limits=limits,
             guard=dead_man(clock.monotonic),

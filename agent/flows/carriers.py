@@ -317,13 +317,18 @@ async def follow_traffic(
         await _recover(conn, carrier, ours, now)
 
 
+def is_crowded(answer: Refused) -> bool:
+    """Not this message but its sender is over what its provider takes."""
+    return answer.code == TOO_MANY or answer.halt is Halt.AWHILE
+
+
 async def _back_off(
     conn: Connection, carrier: Carrier, answers: Sequence[Answer], now: datetime
 ) -> None:
     waits = [
         answer.retry_after
         for answer in answers
-        if isinstance(answer, Refused) and (answer.code == TOO_MANY or answer.retry_after)
+        if isinstance(answer, Refused) and is_crowded(answer)
     ]
     if waits:
         asked = max((wait for wait in waits if wait is not None), default=None)
@@ -347,7 +352,7 @@ async def _halt(
 ) -> None:
     halts: dict[str, str] = {}
     for outgoing, answer in sent:
-        if isinstance(answer, Refused) and answer.halt is not None:
+        if isinstance(answer, Refused) and answer.halt in {Halt.ROUTE, Halt.SENDER}:
             everywhere = answer.halt is Halt.SENDER
             country = None if everywhere else carrier.country_of(outgoing.message.address)
             halts[country or EVERYWHERE] = answer.code

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from agent.domain.delivery import DISPATCH_WINDOW
-from agent.flows.carriers import TOO_MANY, Lookout, Slot, line_up
+from agent.flows.carriers import Lookout, Slot, is_crowded, line_up
 from agent.flows.dispatch_begin import Begun, Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
 from agent.flows.lane import Lane
-from channels.base import Answer, Message, Refusal, Refused
+from channels.base import Answer, Halt, Message, Refusal, Refused
 from channels.crash_points import CrashPoint, reached
 
 # A place in the line that is later than this before the deadline is given up: it will be another one.
@@ -135,7 +135,7 @@ class _Sender:
         if self._too_many.get(who, 0.0) > clock.monotonic():
             return OUT_OF_TURN
         answer = await _send(self._lane, one)
-        if isinstance(answer, Refused) and answer.code == TOO_MANY:
+        if isinstance(answer, Refused) and (is_crowded(answer) or answer.halt is Halt.SENDER):
             # the others of this batch need not hear it one by one
             self._too_many[who] = clock.monotonic() + (answer.retry_after or 1.0)
         return answer

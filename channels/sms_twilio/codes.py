@@ -82,4 +82,6 @@ def refusal(code: int, retry_after: float | None = None) -> Refused:
     known = known_codes().get(code)
     kind, halt = _REFUSALS[known.fault if known else Fault.UNKNOWN]
     waits = retry_after if retry_after is not None or known is None else known.after
+    if known is not None and known.fault is Fault.TRANSIENT and known.after is not None:
+        halt = Halt.AWHILE
     return Refused(str(code), kind, halt, waits)

@@ -40,7 +40,7 @@ def test_what_only_a_second_message_proves_is_marked() -> None:
         (21408, Refused("21408", Refusal.CONFIGURATION, Halt.ROUTE)),
         (21617, Refused("21617", Refusal.CONFIGURATION)),
         (20003, Refused("20003", Refusal.TRANSIENT, Halt.SENDER)),
-        (21611, Refused("21611", Refusal.TRANSIENT, None, 600)),
+        (21611, Refused("21611", Refusal.TRANSIENT, Halt.AWHILE, 600)),
         (12345, Refused("12345", Refusal.CONFIGURATION)),
     ],
 )
