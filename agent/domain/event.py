@@ -83,6 +83,19 @@ class Contact(NamedTuple):
     evidence: Evidence | None = None
 
 
+class Whereabouts(NamedTuple):
+    """What else an event says of where a person may be; None: nothing was said of it."""
+
+    country: str | None = None
+    region: str | None = None
+    postal_code: str | None = None
+    device_zone: str | None = None
+    stated_zone: str | None = None
+
+
+NOWHERE = Whereabouts()
+
+
 class Person(NamedTuple):
     ref: str
     name: str | None
@@ -93,6 +106,7 @@ class Person(NamedTuple):
     # None: nothing was said of it
     quiet: tuple[Quiet, ...] | None = None
     waivers: tuple[Waiver, ...] | None = None
+    whereabouts: Whereabouts = NOWHERE
 
 
 class Part(NamedTuple):

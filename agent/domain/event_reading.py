@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 from agent.domain.calendar import known_zone
 from agent.domain.event import (
+    NOWHERE,
     Closed,
     Contact,
     Event,
@@ -25,6 +26,7 @@ from agent.domain.event import (
     Rescheduled,
     Reversed,
     Updated,
+    Whereabouts,
 )
 from agent.domain.event_conduct import read_evidence, read_quiet, read_waivers
 from agent.domain.money import AmountProblem, minor_units, parse_amount
@@ -221,6 +223,37 @@ def _zones(raw: Mapping[str, Any]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(named))
 
 
+_COUNTRY = re.compile(r"[A-Za-z]{2}")
+_WHEREABOUTS = ("country", "postal_code", "address", "device_timezone", "stated_timezone")
+
+
+def _whereabouts(raw: Mapping[str, Any]) -> Whereabouts:
+    """What tells of a place. A country or code in words of its own tells nothing; a zone must be one."""
+    if not any(key in raw for key in _WHEREABOUTS):
+        return NOWHERE
+    address = raw.get("address")
+    address = address if isinstance(address, dict) else {}
+    country = _word(raw.get("country", address.get("country")))
+    return Whereabouts(
+        country.upper() if country and _COUNTRY.fullmatch(country) else None,
+        _word(address.get("region")),
+        _word(raw.get("postal_code", address.get("postal_code"))),
+        _zone(raw, "device_timezone"),
+        _zone(raw, "stated_timezone"),
+    )
+
+
+def _word(value: object) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= REF_MAX else None
+
+
+def _zone(raw: Mapping[str, Any], key: str) -> str | None:
+    zone = raw.get(key)
+    if zone is not None and not (isinstance(zone, str) and known_zone(zone)):
+        raise _Bad(Reason.BAD_ZONE, f"borrower.{key}")
+    return zone
+
+
 def _person(data: Mapping[str, Any], subject: str | None) -> Person:
     raw = data.get("borrower", data if subject is not None else None)
     if not isinstance(raw, dict):
@@ -237,6 +270,7 @@ def _person(data: Mapping[str, Any], subject: str | None) -> Person:
         contacts=tuple(_contact(contact) for contact in contacts),
         quiet=_good(read_quiet(raw.get("quiet_hours"))),
         waivers=_good(read_waivers(raw.get("waivers"), parse_instant)),
+        whereabouts=_whereabouts(raw),
     )
 
 

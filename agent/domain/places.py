@@ -9,36 +9,20 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
-EASTERN, CENTRAL, MOUNTAIN = "America/New_York", "America/Chicago", "America/Denver"
-PACIFIC, ARIZONA = "America/Los_Angeles", "America/Phoenix"
+from agent.domain.place_tables import (
+    AREA_PLACES,
+    CODE_ZONES,
+    TOLL_FREE,
+    place_of_zip,
+    zones_of_place,
+)
 
-# Code → zones and states. Overlays have the zones of the code they overlay.
+# Code → zones and state, where the library's zones are not all.
 AREA_CODES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    "423": ((EASTERN, CENTRAL), "US-TN"),
-    "729": ((EASTERN, CENTRAL), "US-TN"),
-    "270": ((CENTRAL, EASTERN), "US-KY"),
-    "364": ((CENTRAL, EASTERN), "US-KY"),
-    "219": ((CENTRAL, "America/Indiana/Indianapolis"), "US-IN"),
-    "574": (("America/Indiana/Indianapolis", CENTRAL), "US-IN"),
-    "812": (("America/Indiana/Indianapolis", EASTERN, CENTRAL), "US-IN"),
-    "930": (("America/Indiana/Indianapolis", EASTERN, CENTRAL), "US-IN"),
-    "906": (("America/Detroit", CENTRAL), "US-MI"),
-    "928": ((ARIZONA, MOUNTAIN), "US-AZ"),
-    "850": ((CENTRAL, EASTERN), "US-FL"),
-    "448": ((CENTRAL, EASTERN), "US-FL"),
-    "541": ((PACIFIC, MOUNTAIN), "US-OR"),
-    "458": ((PACIFIC, MOUNTAIN), "US-OR"),
-    "208": (("America/Boise", PACIFIC), "US-ID"),
-    "986": (("America/Boise", PACIFIC), "US-ID"),
-    "605": ((CENTRAL, MOUNTAIN), "US-SD"),
-    "701": ((CENTRAL, MOUNTAIN), "US-ND"),
-    "308": ((CENTRAL, MOUNTAIN), "US-NE"),
-    "620": ((CENTRAL, MOUNTAIN), "US-KS"),
-    "785": ((CENTRAL, MOUNTAIN), "US-KS"),
-    "915": ((MOUNTAIN, CENTRAL), "US-TX"),
-    "907": (("America/Anchorage", "America/Adak"), "US-AK"),
+    code: (zones, AREA_PLACES.get(code, "CA")) for code, zones in CODE_ZONES.items()
 }
-TOLL_FREE = frozenset(("800", "833", "844", "855", "866", "877", "888"))
+_BLOCK = 8
+_E164_MAX = 16
 
 
 class Evidence(StrEnum):
@@ -67,7 +51,7 @@ class Candidates:
 
 
 def number_clue(e164: str, library: Iterable[str] = ()) -> Clue:
-    """What a number tells. `library` are the zones that a phone-number library names: it only adds.
+    """What a number of North America tells. `library` are the zones that a library names: it only adds.
 
     Toll-free numbers tell nothing, whatever a library says of them.
     """
@@ -75,26 +59,92 @@ def number_clue(e164: str, library: Iterable[str] = ()) -> Clue:
     code = national[:3]
     if code in TOLL_FREE:
         return Clue(Evidence.NUMBER, ())
-    zones, place = AREA_CODES.get(code, ((), None))
+    place = AREA_PLACES.get(code)
+    zones, place = AREA_CODES.get(code, (_only_zone(place), place))
     named = (zone for zone in library if zone != "Etc/Unknown")
     return Clue(Evidence.NUMBER, tuple(dict.fromkeys((*zones, *named))), place)
+
+
+def _only_zone(place: str | None) -> tuple[str, ...]:
+    """The zone of a state that has one; where a line crosses it, the library says on which side."""
+    zones = zones_of_place(place) if place else ()
+    return zones if len(zones) == 1 else ()
+
+
+def number_block(address: str) -> str | None:
+    """A number without its last digits: what it tells of a place, and not whose it is."""
+    number = "".join(mark for mark in address if mark not in " -().")
+    digits = number[1:]
+    if number[:1] != "+" or not 7 <= len(number) <= _E164_MAX:
+        return None
+    if not (digits.isascii() and digits.isdecimal()):
+        return None
+    return number[:_BLOCK].ljust(len(number), "0")
+
+
+def address_clue(
+    country: str | None,
+    region: str | None,
+    postal_code: str | None,
+    by_country: Mapping[str, tuple[str, ...]],
+) -> Clue | None:
+    """What an address tells: the state where it is known, else the whole country; None if nothing."""
+    home = country or (region.partition("-")[0] if region else None)
+    by_code = place_of_zip(postal_code) if postal_code and home in (None, "US") else None
+    place = _finer(region, by_code) or home
+    if place is None:
+        return None
+    zones = (
+        *(zones_of_place(region) if region else ()),
+        *(zones_of_place(by_code) if by_code else ()),
+    )
+    return Clue(
+        Evidence.ADDRESS,
+        tuple(dict.fromkeys(zones or by_country.get(place.partition("-")[0], ()))),
+        place,
+    )
+
+
+def _finer(region: str | None, by_code: str | None) -> str | None:
+    """A postal code in the named region says more than it: the city of a state."""
+    if region is None or (by_code is not None and by_code.startswith(f"{region}-")):
+        return by_code or region
+    return region
 
 
 def candidates(clues: Iterable[Clue], country_zones: Iterable[str] = ()) -> Candidates:
     """All zones and places that the clues name. A statement that settles it replaces the rest.
 
-    A clue that names no zone, or no clue at all, may be anywhere in the country: it adds all of it.
+    A clue that names no zone, or no clue at all, may be anywhere in the country: it adds all of it. If
+    the country is not known either, nobody knows where the person may be.
     """
     known = list(clues)
     settled = [clue for clue in known if clue.settles and clue.zones]
-    counted = settled or known
+    counted, anywhere = settled or known, tuple(country_zones)
     zones: dict[str, None] = {}
     for clue in counted:
-        zones |= dict.fromkeys(clue.zones or country_zones)
+        zones |= dict.fromkeys(clue.zones or anywhere)
     if not counted:
-        zones = dict.fromkeys(country_zones)
-    places = dict.fromkeys(clue.place for clue in counted if clue.place is not None)
-    return Candidates(tuple(zones), tuple(places))
+        zones = dict.fromkeys(anywhere)
+    if not anywhere and any(not clue.zones for clue in counted):
+        zones = {}
+    placed = [clue.place for clue in settled if clue.place] or [c.place for c in known if c.place]
+    return Candidates(tuple(zones), tuple(dict.fromkeys(placed)))
+
+
+def places_with(region: str | None, places: Iterable[str]) -> tuple[str, ...]:
+    """The places whose packs protect a person: the region that the lender named comes first.
+
+    Once an address is known, numbers of other countries move nobody. A place within another one stands
+    for both: its packs are asked for as well.
+    """
+    found = dict.fromkeys(places)
+    if region is not None:
+        country = region.partition("-")[0]
+        near = [place for place in found if place.partition("-")[0] == country]
+        found = dict.fromkeys((region, *near))
+    within = {place: any(other.startswith(f"{place}-") for other in found) for place in found}
+    return tuple(place for place in found if place == region or not within[place])
 
 
 def zones_by_country(table: str) -> dict[str, tuple[str, ...]]:

@@ -17,12 +17,8 @@ from agent.domain.event import Event, Opened, Reason, Rejected
 from agent.flows.behind import breathe, write_behind
 from agent.flows.intake_flags import held_borrowers, read_flags, write_holds
 from agent.flows.intake_loans import apply_loans, load_works, write_loans
-from agent.flows.intake_people import (
-    People,
-    learn_people,
-    lock_people,
-    write_people,
-)
+from agent.flows.intake_people import learn_people, lock_people, write_people
+from agent.flows.intake_work import People
 from agent.flows.portfolios import Founding, ensure_portfolios
 from agent.flows.reading import Read, Unread, read_lines, whole
 from agent.flows.routing import (

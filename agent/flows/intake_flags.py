@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from agent.domain.event import Flagged, Opened, Reason, Rejected
-from agent.flows.intake_people import People, PersonWork
+from agent.flows.intake_work import People, PersonWork
 from agent.flows.routing import Item, Places
 from agent.store.sql import Connection, execute, fetch
 

@@ -9,7 +9,7 @@ from agent.domain.account import Applied, Loan, Numbered, apply, move_zone, reac
 from agent.domain.event import Flagged, Opened, Updated
 from agent.domain.standing import Payment, Status
 from agent.flows.behind import breathe
-from agent.flows.intake_people import People
+from agent.flows.intake_work import People
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import PARKED, Item, Places
 from agent.store.intake import (
@@ -109,9 +109,9 @@ def _move(work: Work, people: People, buckets: tuple[int, ...]) -> None:
     if work.before is None or work.loan is None or work.loan.now.status is not Status.OPEN:
         return
     owner = people.by_id[work.portfolio_id, work.before.borrower_id]
-    zone = owner.zones[0]
-    if owner.moved_at is None or zone == work.loan.facts.zone:
+    if owner.moved_at is None or owner.zones[0] == work.loan.facts.zone:
         return
+    zone = owner.zones[0]
     moved = move_zone(work.loan, zone, owner.moved_at, buckets)
     work.loan = moved.loan
     work.told += moved.outcomes

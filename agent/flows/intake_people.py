@@ -9,6 +9,7 @@ from typing import Any
 import orjson
 
 from agent.domain.event import Contact, Opened, Person, Updated
+from agent.domain.places import number_block
 from agent.flows.intake_conduct import (
     LONG_AGO,
     Wish,
@@ -17,12 +18,13 @@ from agent.flows.intake_conduct import (
     store_consents,
     store_preferences,
 )
+from agent.flows.intake_places import Was, first_place, hear_of_place, keep_places, weigh_all
+from agent.flows.intake_work import Address, People, PersonWork, Placing, Point
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import Item, Places
 from agent.store.intake import insert_people, insert_points, new_ids
 from agent.store.keyring import (
     Keyring,
-    PersonKey,
     borrower_place,
     contact_place,
     seal,
@@ -30,54 +32,8 @@ from agent.store.keyring import (
 )
 from agent.store.sql import Connection, execute, fetch
 
-Key = tuple[int, int]
-Address = tuple[str, bytes]
 _NEVER = float("-inf")
 CHANNELS = frozenset({"sms", "push"})
-
-
-@dataclass(slots=True)
-class _Point:
-    """An address of a person as it stands in the batch."""
-
-    id: int
-    status: str
-    told_at: datetime
-    consent: tuple[str | None, datetime | None] = (None, None)
-
-
-@dataclass(slots=True)
-class PersonWork:
-    """One person of a batch: as stored, then as the batch leaves them."""
-
-    portfolio_id: int
-    id: int
-    ref: str
-    locale: str
-    region: str | None
-    zones: tuple[str, ...]
-    key: PersonKey | None
-    rev: int = 0
-    name: str | None = None
-    is_new: bool = True
-    changed: bool = False
-    heard: bool = False
-    moved_at: datetime | None = None
-    # epoch seconds of the newest word on each field, and on the list of addresses as a whole
-    told: dict[str, float] = field(default_factory=dict)
-    points: dict[Address, _Point] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class People:
-    """The people of a batch, locked; found by reference or by id."""
-
-    by_ref: dict[tuple[int, str], PersonWork] = field(default_factory=dict)
-    by_id: dict[Key, PersonWork] = field(default_factory=dict)
-
-    def add(self, person: PersonWork) -> None:
-        self.by_ref[person.portfolio_id, person.ref] = person
-        self.by_id[person.portfolio_id, person.id] = person
 
 
 @dataclass(slots=True)
@@ -86,9 +42,10 @@ class Changes:
 
     points: list[tuple[Any, ...]] = field(default_factory=list)
     numbers: dict[tuple[int, str, bytes], None] = field(default_factory=dict)
-    known: dict[tuple[int, int], _Point] = field(default_factory=dict)
+    known: dict[tuple[int, int], Point] = field(default_factory=dict)
     consents: Words = field(default_factory=dict)
     wishes: list[Wish] = field(default_factory=list)
+    was: list[Was] = field(default_factory=list)
 
 
 async def learn_people(
@@ -117,12 +74,14 @@ async def learn_people(
         _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
         if fact.person.quiet is not None or fact.person.waivers is not None:
             changes.wishes.append(((person.portfolio_id, person.id), fact.person, item.event.at))
+    changes.was = weigh_all(people, portfolios)
     return changes
 
 
 async def write_people(conn: Connection, people: People, changes: Changes, now: datetime) -> None:
     """Write what was learned: people first, then numbers, then what hangs on both."""
     await _write(conn, people, changes, now)
+    await keep_places(conn, changes.was, now)
     await store_consents(conn, changes.consents)
     await store_preferences(conn, changes.wishes)
 
@@ -146,9 +105,12 @@ def _stored(row: Any, keyring: Keyring) -> PersonWork:
     if key is not None and row["personal"] is not None:
         place = borrower_place(row["portfolio_id"], row["id"])
         name = orjson.loads(unseal(key, row["personal"], place)).get("name")
+    told, zones = row["told"], tuple(row["zones"])
+    placing = Placing(zones, row["region"], row["clues"], stale=False)
     return PersonWork(
-        row["portfolio_id"], row["id"], row["ref"], row["locale"], row["region"],
-        tuple(row["zones"]), key, row["rev"], name, is_new=False, told=row["told"],
+        row["portfolio_id"], row["id"], row["ref"], row["locale"],
+        first_place(row["region"]) if "region" in told else None, zones if "zones" in told else (),
+        key, row["rev"], name, is_new=False, told=told, placing=placing,
     )  # fmt: skip
 
 
@@ -167,11 +129,16 @@ async def _welcome(
     ids = await new_ids(conn, "borrower_seq", len(new))
     for ((portfolio_id, ref), person), identity in zip(new.items(), ids, strict=True):
         home = portfolios[portfolio_id]
-        zones = person.zones or (home.zone,)
         locale = person.locale or home.locale
         people.add(
             PersonWork(
-                portfolio_id, identity, ref, locale, person.region, zones, keyring.new_person_key()
+                portfolio_id,
+                identity,
+                ref,
+                locale,
+                person.region,
+                person.zones,
+                keyring.new_person_key(),
             )
         )
 
@@ -186,7 +153,7 @@ async def _load_points(conn: Connection, people: People, refs: set[tuple[int, st
     for row in rows:
         person = people.by_id[row["portfolio_id"], row["borrower_id"]]
         consent = (row["consent_source"], row["consent_at"])
-        point = _Point(row["id"], row["status"], row["told_at"], consent)
+        point = Point(row["id"], row["status"], row["told_at"], consent, row["number_block"])
         person.points[row["channel"], bytes(row["address_key"])] = point
 
 
@@ -204,9 +171,11 @@ def _learn(person: PersonWork, told: Person, item: Item) -> None:
             continue
         setattr(person, name, said)
         person.changed = True
+        person.placing.stale |= name in ("zones", "region")
         # days are counted in the first zone; the others only narrow the hours of contact
-        if name == "zones" and said[0] != before[0]:
+        if name == "zones" and said[0] != next(iter(before), None):
             person.moved_at = item.known_at
+    person.changed |= hear_of_place(person.placing, told, person.region, person.told, at)
 
 
 def _learn_contacts(
@@ -264,7 +233,9 @@ def _name(
         changes.points.append(_point(person, fresh_id, contact, where[1], at))
         changes.numbers[person.portfolio_id, *where] = None
         consent = (contact.consent_source, contact.consent_at)
-        person.points[where] = _Point(fresh_id, "active", at, consent)
+        block = number_block(contact.address) if contact.channel == "sms" else None
+        person.points[where] = Point(fresh_id, "active", at, consent, block)
+        person.placing.stale = True
         if contact.evidence is not None:
             hear(changes.consents, (person.portfolio_id, fresh_id), contact, at, at)
         return
@@ -283,6 +254,7 @@ def _name(
 def _change(person: PersonWork, where: Address, changes: Changes, *, status: str) -> None:
     point = person.points[where]
     point.status = status
+    person.placing.stale = True
     changes.numbers[person.portfolio_id, *where] = None
     changes.known[person.portfolio_id, point.id] = point
 
@@ -296,6 +268,7 @@ def _point(
     return (
         person.portfolio_id, identity, person.id, contact.channel, contact.provider, sealed,
         address_key, "active", contact.consent_source, contact.consent_at, at,
+        number_block(contact.address) if contact.channel == "sms" else None,
     )  # fmt: skip
 
 
@@ -312,8 +285,8 @@ async def _write(conn: Connection, people: People, changes: Changes, now: dateti
         conn,
         [
             (
-                p.portfolio_id, p.id, p.ref, p.locale, p.region, list(p.zones),
-                p.key.wrapped if p.key else None, _personal(p), p.told, now,
+                p.portfolio_id, p.id, p.ref, p.locale, p.placing.region, list(p.placing.zones),
+                p.key.wrapped if p.key else None, _personal(p), p.told, p.placing.clues, now,
             )
             # in one order, so that two transactions with the same new people cannot lock each other
             for p in sorted(everyone, key=attrgetter("portfolio_id", "ref"))
@@ -359,8 +332,9 @@ async def _update(conn: Connection, changed: Sequence[PersonWork], now: datetime
         portfolios=[p.portfolio_id for p in changed],
         ids=[p.id for p in changed],
         locales=[p.locale for p in changed],
-        regions=[p.region for p in changed],
-        zones=[",".join(p.zones) for p in changed],
+        regions=[p.placing.region for p in changed],
+        zones=[",".join(p.placing.zones) for p in changed],
+        clues=[p.placing.clues for p in changed],
         personals=[_personal(p) for p in changed],
         keys=[p.key.wrapped if p.key else None for p in changed],
         tolds=[p.told for p in changed],

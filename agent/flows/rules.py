@@ -19,6 +19,8 @@ from templates import all_texts, frame_text, locales
 
 # Named by a portfolio instead of packs: where each person may live selects them.
 BY_PLACE = "by-place"
+# Between the places of a person who may be in several.
+BETWEEN = "+"
 
 
 class BadRules(Exception):
@@ -105,6 +107,7 @@ class Binding:
 def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None) -> Binding:
     """What binds a contact with a person of a region, under the packs that a portfolio names.
 
+    Who may be in several places is protected by the packs of all of them.
     A pack that is named and not installed is missing. Where places select packs, so is the pack of a
     place that has none, and of a person whose place is not known: that is a hold, never a guess.
     """
@@ -112,8 +115,11 @@ def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None
     missing = [name for name in named if name != BY_PLACE and name.lower() not in known]
     placed: tuple[Pack, ...] = ()
     if BY_PLACE in named:
-        placed = packs_of_place(region) if region else ()
-        missing += [] if placed else [region or "place-unknown"]
+        places = region.split(BETWEEN) if region else []
+        found = [pack for place in places for pack in packs_of_place(place)]
+        placed = tuple(dict.fromkeys(found))
+        missing += [place for place in places if not packs_of_place(place)]
+        missing += [] if places else ["place-unknown"]
     bound = (*chosen, *(pack for pack in placed if pack.id not in known))
     versions = [f"{pack.id}@{pack.version}" for pack in bound]
     return Binding(bound, tuple(missing), " ".join((*versions, f"tzdata@{ZONE_DATA}")))

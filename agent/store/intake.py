@@ -56,11 +56,11 @@ _PAYMENT = (
 _INSTALMENT = ("portfolio_id", "loan_id", "number", "kind", "due_on", "amount_minor")
 _BORROWER = (
     "portfolio_id", "id", "ref", "locale", "region", "zones", "data_key", "personal", "told",
-    "updated_at",
+    "clues", "updated_at",
 )  # fmt: skip
 _POINT = (
     "portfolio_id", "id", "borrower_id", "channel", "provider", "address", "address_key", "status",
-    "consent_source", "consent_at", "told_at",
+    "consent_source", "consent_at", "told_at", "number_block",
 )  # fmt: skip
 _OUTCOME = (
     "portfolio_id", "loan_id", "seq", "type", "occurred_at", "recorded_at", "data", "corrects",

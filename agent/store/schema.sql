@@ -141,17 +141,25 @@ CREATE TABLE public.borrower (
     personal bytea,
     told jsonb DEFAULT '{}'::jsonb NOT NULL,
     updated_at timestamp with time zone NOT NULL,
+    clues jsonb DEFAULT '{}'::jsonb NOT NULL,
+    CONSTRAINT borrower_clues_check CHECK ((jsonb_typeof(clues) = 'object'::text)),
     CONSTRAINT borrower_ref_check CHECK (((length(ref) >= 1) AND (length(ref) <= 200))),
     CONSTRAINT borrower_rev_check CHECK ((rev >= 0)),
-    CONSTRAINT borrower_zones_check CHECK (((cardinality(zones) >= 1) AND (cardinality(zones) <= 40)))
+    CONSTRAINT borrower_zones_check CHECK ((cardinality(zones) <= 100))
 )
 WITH (fillfactor='80');
+
+COMMENT ON COLUMN public.borrower.region IS 'The places whose packs protect the person, joined by +; what the ledger named comes first.';
+
+COMMENT ON COLUMN public.borrower.zones IS 'Every zone the person may be in; none where nobody knows: then nobody contacts them.';
 
 COMMENT ON COLUMN public.borrower.rev IS 'Raised by every blocking fact and every begun attempt of this person.';
 
 COMMENT ON COLUMN public.borrower.data_key IS 'Key of this person''s fields, wrapped by the master key; null after erasure.';
 
 COMMENT ON COLUMN public.borrower.told IS 'Instant (epoch seconds) of the newest word on each field: an older one that comes late changes nothing.';
+
+COMMENT ON COLUMN public.borrower.clues IS 'What was said of a place besides zones and region: state of the address, zone of the device, statement.';
 
 CREATE SEQUENCE public.borrower_seq
     START WITH 1
@@ -217,8 +225,11 @@ CREATE TABLE public.contact_point (
     consent_source text,
     consent_at timestamp with time zone,
     told_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
+    number_block text,
     CONSTRAINT contact_point_status_check CHECK ((status = ANY (ARRAY['active'::text, 'wrong_number'::text, 'disconnected'::text, 'withdrawn'::text])))
 );
+
+COMMENT ON COLUMN public.contact_point.number_block IS 'First digits of a number, the others zero: what it tells of a place, and not whose it is.';
 
 CREATE SEQUENCE public.contact_point_seq
     START WITH 1
@@ -615,6 +626,17 @@ CREATE TABLE public.payment (
 
 COMMENT ON COLUMN public.payment.paid_at IS 'Value date as an instant; known_at is when we learned of it.';
 
+CREATE TABLE public.place_before (
+    portfolio_id integer NOT NULL,
+    borrower_id bigint NOT NULL,
+    rev bigint NOT NULL,
+    until_at timestamp with time zone NOT NULL,
+    zones text[] NOT NULL,
+    region text
+);
+
+COMMENT ON TABLE public.place_before IS 'Where a person was thought to be before the change that raised their rev to this one: what decisions then went by.';
+
 CREATE TABLE public.plan_mark (
     portfolio_id integer NOT NULL,
     schedule_version integer NOT NULL,
@@ -923,6 +945,9 @@ ALTER TABLE ONLY public.pause
 
 ALTER TABLE ONLY public.payment
     ADD CONSTRAINT payment_pkey PRIMARY KEY (portfolio_id, loan_id, ref);
+
+ALTER TABLE ONLY public.place_before
+    ADD CONSTRAINT place_before_pkey PRIMARY KEY (portfolio_id, borrower_id, rev);
 
 ALTER TABLE ONLY public.plan_mark
     ADD CONSTRAINT plan_mark_pkey PRIMARY KEY (portfolio_id);

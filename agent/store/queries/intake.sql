@@ -52,7 +52,8 @@ with locked as materialized (
 update borrower b set rev = b.rev + 1
 from locked l
 where b.portfolio_id = l.portfolio_id and b.id = l.id
-returning b.portfolio_id, b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key, b.personal, b.told;
+returning b.portfolio_id, b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key, b.personal, b.told,
+          b.clues;
 
 -- name: people_held
 -- Who of these people is held, in whole or for a loan: what they borrow now may be covered, too.
@@ -176,7 +177,7 @@ on conflict (portfolio_id, channel, address_key) do update set rev = n.rev + 1;
 -- name: points_of
 -- Contact points that these people already have.
 select c.portfolio_id, c.borrower_id, c.id, c.channel, c.address_key, c.status, c.told_at,
-       c.consent_source, c.consent_at
+       c.consent_source, c.consent_at, c.number_block
 from contact_point c
 join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
   on c.portfolio_id = w.portfolio_id and c.borrower_id = w.id;
@@ -199,11 +200,19 @@ where b.portfolio_id = w.portfolio_id and b.id = w.id;
 -- What the ledger newly says of people.
 update borrower b
 set locale = w.locale, region = w.region, zones = string_to_array(w.zones, ','), personal = w.personal,
-    data_key = coalesce(b.data_key, w.data_key), told = w.told, updated_at = w.updated_at
+    data_key = coalesce(b.data_key, w.data_key), told = w.told, clues = w.clues, updated_at = w.updated_at
 from unnest(:portfolios::int[], :ids::bigint[], :locales::text[], :regions::text[], :zones::text[],
-            :personals::bytea[], :keys::bytea[], :tolds::jsonb[], :ats::timestamptz[])
-     as w (portfolio_id, id, locale, region, zones, personal, data_key, told, updated_at)
+            :personals::bytea[], :keys::bytea[], :tolds::jsonb[], :clues::jsonb[], :ats::timestamptz[])
+     as w (portfolio_id, id, locale, region, zones, personal, data_key, told, clues, updated_at)
 where b.portfolio_id = w.portfolio_id and b.id = w.id;
+
+-- name: keep_places
+-- Where people were thought to be before this change: what was decided until now went by it.
+insert into place_before (portfolio_id, borrower_id, rev, until_at, zones, region)
+select w.portfolio_id, w.borrower_id, w.rev, :now, string_to_array(w.zones, ','), w.region
+from unnest(:portfolios::int[], :borrowers::bigint[], :revs::bigint[], :zones::text[], :regions::text[])
+     as w (portfolio_id, borrower_id, rev, zones, region)
+on conflict do nothing;
 
 -- name: forget_plans
 -- Notices that were only planned and never looked at are planned anew for the new zone.

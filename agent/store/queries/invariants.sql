@@ -138,27 +138,16 @@ where p.id > 0 and named.pack <> all(:packs::text[])
 order by 1, 2 limit :examples;
 
 -- name: invariant_outside_window
--- 5: every attempt, from begin to deadline, inside the window of every candidate zone the person had then.
+-- 5: every attempt, from begin to deadline, inside the window of every zone the person might be in then.
 with rule as (
     select * from unnest(:w_packs::text[], :w_rules::text[], :w_channels::text[], :w_opens::time[],
                          :w_closes::time[], :w_froms::date[], :w_tos::date[])
         as r (pack, rule, channels, opens, closes, from_on, to_on)
-), said as (
-    select e.portfolio_id, coalesce(w.person ->> 'id', e.subject) as ref, e.received_at,
-           coalesce(w.person -> 'timezones', jsonb_build_array(w.person -> 'timezone')) as zones
-    from ledger_event e
-    cross join lateral (select coalesce(e.data -> 'borrower', e.data) as person) w
-    where e.type in ('loan.opened', 'borrower.updated') and e.state = 'applied'
-      and (w.person ? 'timezones' or w.person ? 'timezone')
-), moved as materialized (
-    -- those few who moved, with everything that was said of their zones
-    select * from said
-    where (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
-                                  having count(distinct zones) > 1)
 ), tried as (
-    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at, deadline_at from attempt
+    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at, deadline_at, person_rev
+    from attempt
     union all
-    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at, deadline_at
+    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at, deadline_at, person_rev
     from attempt_archive
 ), placed as (
     select t.*, z.zone, p.packs, t.begun_at at time zone z.zone as began,
@@ -167,11 +156,11 @@ with rule as (
     join portfolio p on p.id = t.portfolio_id
     join borrower b on b.portfolio_id = t.portfolio_id and b.id = t.borrower_id
     left join lateral (
-        select array(select jsonb_array_elements_text(m.zones)) as zones from moved m
-        where m.portfolio_id = b.portfolio_id and m.ref = b.ref and m.received_at <= t.begun_at
-        order by m.received_at desc limit 1
-    ) h on true
-    cross join lateral unnest(coalesce(h.zones, b.zones)) as z (zone)
+        select w.zones from place_before w
+        where w.portfolio_id = t.portfolio_id and w.borrower_id = t.borrower_id and w.rev > t.person_rev
+        order by w.rev limit 1
+    ) old on true
+    cross join lateral unnest(coalesce(old.zones, b.zones)) as z (zone)
 )
 select l.ref || ' ' || g.stage || ' ' || g.anchor as subject,
        g.channel || ' at ' || g.began || ' in ' || g.zone || ', rule ' || r.rule as detail,
@@ -193,11 +182,11 @@ with rule as (
                          :d_days::int[], :d_froms::date[], :d_tos::date[])
         as r (pack, rule, channels, most, days, from_on, to_on)
 ), tried as (
-    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at from attempt
+    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at, person_rev from attempt
     where state not in ('refused', 'absent')
     union all
-    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at from attempt_archive
-    where state not in ('refused', 'absent')
+    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, begun_at, person_rev
+    from attempt_archive where state not in ('refused', 'absent')
 ), contact as (
     select distinct on (portfolio_id, loan_id, anchor, stage) * from tried
     order by portfolio_id, loan_id, anchor, stage, begun_at
@@ -211,28 +200,17 @@ with rule as (
     join rule r on r.pack = any(p.packs)
                and (r.from_on is null or (c.begun_at at time zone b.zones[1])::date >= r.from_on)
                and (r.to_on is null or (c.begun_at at time zone b.zones[1])::date <= r.to_on)
-), said as (
-    select e.portfolio_id, coalesce(w.person ->> 'id', e.subject) as ref, e.received_at,
-           coalesce(w.person -> 'timezones', jsonb_build_array(w.person -> 'timezone')) as zones
-    from ledger_event e
-    cross join lateral (select coalesce(e.data -> 'borrower', e.data) as person) w
-    where e.type in ('loan.opened', 'borrower.updated') and e.state = 'applied'
-      and (w.person ? 'timezones' or w.person ? 'timezone')
-), moved as materialized (
-    select * from said
-    where (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
-                                  having count(distinct zones) > 1)
 ), placed as (
     -- the dates of both in the zones that the person had when the later one went out
     select g.*, z.zone, (g.begun_at at time zone z.zone)::date as day,
            (g.before at time zone z.zone)::date as earlier
     from counted g
     left join lateral (
-        select array(select jsonb_array_elements_text(m.zones)) as zones from moved m
-        where m.portfolio_id = g.portfolio_id and m.ref = g.ref and m.received_at <= g.begun_at
-        order by m.received_at desc limit 1
-    ) h on true
-    cross join lateral unnest(coalesce(h.zones, g.zones)) as z (zone)
+        select w.zones from place_before w
+        where w.portfolio_id = g.portfolio_id and w.borrower_id = g.borrower_id and w.rev > g.person_rev
+        order by w.rev limit 1
+    ) old on true
+    cross join lateral unnest(coalesce(old.zones, g.zones)) as z (zone)
     where g.before > g.begun_at - (g.days + 2) * interval '1 day'
 )
 select ref as subject,
@@ -467,7 +445,8 @@ order by e.step, e.position;
 -- What was said of the time zones of people who moved.
 with said as (
     select e.portfolio_id, coalesce(w.person ->> 'id', e.subject) as ref, e.step, e.position, e.at,
-           e.received_at, coalesce(w.person -> 'timezones', jsonb_build_array(w.person -> 'timezone')) as zones
+           e.received_at, e.type = 'borrower.updated' as updated,
+           coalesce(w.person -> 'timezones', jsonb_build_array(w.person -> 'timezone')) as zones
     from ledger_event e
     cross join lateral (select coalesce(e.data -> 'borrower', e.data) as person) w
     where e.type in ('loan.opened', 'borrower.updated') and e.state = 'applied'
@@ -479,7 +458,7 @@ from (
 ) s
 -- an older word that came late changed nothing
 where at = newest and (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
-                              having count(distinct zones) > 1)
+                              having count(distinct zones) > 1 or bool_or(updated))
 order by step, at, position;
 
 -- name: rederive_outcomes
