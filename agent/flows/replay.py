@@ -8,6 +8,7 @@ when a receipt or a proof is due. Facts are taken in before anything is decided 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
+from typing import NamedTuple
 
 import asyncpg
 
@@ -82,8 +83,7 @@ def in_time(reads: Sequence[Read], unreads: Sequence[Unread]) -> History:
     return History(tuple(sorted(reads, key=lambda read: read.event.at)), tuple(unreads))
 
 
-@dataclass(frozen=True, slots=True)
-class _Due:
+class _Due(NamedTuple):
     """When the next notice, unsettled attempt, end of a hold and new bucket want to be looked at."""
 
     notice: datetime | None = None
@@ -137,6 +137,9 @@ class Replay:
         while True:
             while upcoming <= self.clock.now():
                 upcoming = next(clock_times)
+            await self._look_ahead()
+            while self._idle_at(upcoming):
+                upcoming = next(clock_times)
             at = await self._next(upcoming)
             if at is None or (until is not None and at > until):
                 break
@@ -157,19 +160,31 @@ class Replay:
             yield from sorted({instant(day, at, zone) for at in clocks for zone in zones})
             day += ONE_DAY
 
-    async def _next(self, upcoming: datetime) -> datetime | None:
-        """The next instant at which something can happen; None when nothing can any more."""
+    async def _look_ahead(self) -> None:
         async with self._pool.acquire() as conn:
             row = await fetch_row(conn, "next_instants")
-            assert row is not None
-            self._due = _Due(*row)
-            if self._taken_to == len(self._history.reads) and not any(row):
+        assert row is not None
+        self._due = _Due(*row)
+
+    def _idle_at(self, upcoming: datetime) -> bool:
+        """Whether a step at this clock time would find nothing to take in, to plan, to tell or to send."""
+        reads = self._history.reads
+        if self._dirty or self._hooks.every_event or self._taken_to == len(reads):
+            return False
+        wanted = (*self._due, reads[self._taken_to].event.at, self._planned_at + PLAN_EVERY)
+        return all(at is None or at > upcoming for at in wanted)
+
+    async def _next(self, upcoming: datetime) -> datetime | None:
+        """The next instant at which something can happen; None when nothing can any more."""
+        due = self._due
+        if self._taken_to == len(self._history.reads) and not any(due):
+            async with self._pool.acquire() as conn:
                 last = await fetch_value(conn, "last_anchor")
-                if not self._can_come(last, upcoming):
-                    return None
+            if not self._can_come(last, upcoming):
+                return None
         # a bucket is told with the midnight at which it began, whenever that is noticed
         told = (
-            row["due"], row["look"], row["hold_end"], self.network.next_receipt_at(), upcoming,
+            due.notice, due.look, due.hold_end, self.network.next_receipt_at(), upcoming,
             self._next_event(),
         )  # fmt: skip
         return max(min(at for at in told if at is not None), self.clock.now())
