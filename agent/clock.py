@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Protocol
 
 _PREFIX_BYTES = 6
@@ -94,8 +95,12 @@ def random_bytes(count: int) -> bytes:
 
 def new_token(now: datetime) -> str:
     """A token of 32 hex characters that nobody can guess; it sorts by time, which keeps its index small."""
-    millis = int(now.timestamp() * 1000).to_bytes(_PREFIX_BYTES, "big")
-    return (millis + random_bytes(_TOKEN_BYTES - _PREFIX_BYTES)).hex()
+    return (_millis(now) + random_bytes(_TOKEN_BYTES - _PREFIX_BYTES)).hex()
+
+
+@lru_cache(maxsize=16)
+def _millis(now: datetime) -> bytes:
+    return int(now.timestamp() * 1000).to_bytes(_PREFIX_BYTES, "big")
 
 
 def jitter(low: float, high: float) -> float:

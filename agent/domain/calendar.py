@@ -63,13 +63,13 @@ class BusinessCalendar:
 
 def known_zone(name: str) -> bool:
     """Whether `name` is an IANA zone that we can compute with; safe for any text."""
-    if len(name) > _ZONE_NAME_MAX or name.startswith(_NO_PLACE):
-        return False
-    return _ZONE_NAME.fullmatch(name) is not None and _loads(name)
+    return len(name) <= _ZONE_NAME_MAX and _loads(name)
 
 
 @lru_cache(maxsize=4096)
 def _loads(name: str) -> bool:
+    if name.startswith(_NO_PLACE) or _ZONE_NAME.fullmatch(name) is None:
+        return False
     try:
         ZoneInfo(name)
     except (KeyError, OSError, ValueError):  # unknown, a folder, a file that is no zone

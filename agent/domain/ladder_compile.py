@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import time, timedelta
 from enum import StrEnum
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, TypeVar
 
@@ -87,7 +88,12 @@ class Ladder:
 
     def stage(self, stage_id: str) -> Stage | None:
         """The stage of that id, None if this version of the ladder has none."""
-        return next((stage for stage in self.stages if stage.id == stage_id), None)
+        return _by_id(self).get(stage_id)
+
+
+@lru_cache(maxsize=1024)
+def _by_id(ladder: Ladder) -> Mapping[str, Stage]:
+    return {stage.id: stage for stage in ladder.stages}
 
 
 @dataclass(frozen=True, slots=True)

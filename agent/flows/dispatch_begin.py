@@ -9,7 +9,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agent.clock import new_token
-from agent.domain.calendar import local_date
 from agent.domain.delivery import DISPATCH_WINDOW, AttemptState, NoticeState
 from agent.domain.frame import MessageClass, Setting, country_of
 from agent.domain.gate import (
@@ -23,7 +22,7 @@ from agent.domain.ladder import Action, Grade, Problem, Stage
 from agent.domain.message import Composed, Wording, compose
 from agent.flows.carriers import Traffics, note_probes, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
-from agent.flows.dispatch_case import Case, case_of, facts_hash
+from agent.flows.dispatch_case import Case, case_of, facts_hash, today_in
 from agent.flows.dispatch_conduct import read_conduct
 from agent.flows.lane import Lane, ladder_for
 from agent.store.connect import LOST
@@ -40,13 +39,15 @@ from agent.store.dispatch import (
     move_notices,
     read_facts,
 )
-from agent.store.keyring import Unreadable, body_place, contact_place, seal, unseal
+from agent.store.keyring import PersonKey, Unreadable, body_place, contact_place, seal, unseal
 from agent.store.sql import Connection, fetch
 from channels.base import Message
 from channels.crash_points import CrashPoint, reached
 
 BUSY_FIRST = timedelta(seconds=30)
 BUSY_MAX = timedelta(minutes=10)
+# "+" and more digits than any calling code has: two numbers that begin alike are of one country.
+_NATION = 8
 
 
 class Outgoing(NamedTuple):
@@ -78,6 +79,7 @@ class Begun:
 class _Batch:
     """What the decisions of one begin add up to, before it is written."""
 
+    portfolio: int
     now: datetime
     deadline_at: datetime
     deadline: float
@@ -88,6 +90,7 @@ class _Batch:
     moves: list[Move] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     taken_numbers: set[tuple[str, bytes]] = field(default_factory=set)
+    settings: dict[tuple[str | None, Grade], Setting] = field(default_factory=dict)
     traffic: Traffics = field(default_factory=Traffics)
 
 
@@ -98,7 +101,7 @@ async def begin(lane: Lane) -> Begun:
     """
     now = lane.clock.now()
     deadline = lane.clock.monotonic() + DISPATCH_WINDOW.total_seconds()
-    batch = _Batch(now, now + DISPATCH_WINDOW, deadline)
+    batch = _Batch(lane.portfolio.id, now, now + DISPATCH_WINDOW, deadline)
     try:
         async with lane.pool.acquire() as conn, conn.transaction():
             claimed = await _begin(conn, lane, batch)
@@ -181,7 +184,10 @@ def busy_for(age: timedelta) -> timedelta:
 
 
 def _row_of(case: Case, point: Point) -> PointRow:
-    return next(row for row in case.points if row.point is point)
+    for row in case.points:
+        if row.point is point:
+            return row
+    raise AssertionError("the gate names one of the points it was shown")
 
 
 def _follow(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
@@ -217,18 +223,18 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     assert case.stage is not None
     assert case.stage.message is not None
     row = _row_of(case, decision.point)
-    today = local_date(batch.now, case.loan.zone)
+    today = today_in(case.loan.zone, batch.now)
     amount = case.loan.amount_due(today)
     wording = Wording(
         lane.portfolio.lender, case.loan.ref, amount, case.loan.currency, case.notice.anchor, today
     )
     try:
-        address = _address(case, row, lane)
+        key, address = _address(case, row, lane)
     except Unreadable:
         # one damaged row must not stop the others
         batch.moves.append(_move(case, NoticeState.FAILED, reason="unreadable-address"))
         return
-    setting = _setting(case.stage, row.point.channel, address, lane)
+    setting = _setting(case.stage, row.point.channel, address, lane, batch)
     composed = compose(
         lane.texts, case.stage.message, row.point.channel, case.person.locale, wording, setting
     )
@@ -240,7 +246,9 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
         return
     outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
-    batch.attempts.append(_attempt(case, row, composed, outgoing, amount, lane, batch))
+    sealed = seal(key, composed.body.encode(), body_place(outgoing.message.token))
+    template = f"{composed.locale}/{case.stage.message}"
+    batch.attempts.append(_attempt(case, row, outgoing, amount, template, sealed, batch))
     facts.contacts.setdefault(case.person.id, []).append(
         (case.notice.key, batch.now, row.point.channel)
     )
@@ -255,19 +263,25 @@ def _text_refused(row: PointRow, composed: Composed, batch: _Batch) -> str | Non
     return None if refused is None else f"text-{refused}"
 
 
-def _address(case: Case, row: PointRow, lane: Lane) -> str:
+def _address(case: Case, row: PointRow, lane: Lane) -> tuple[PersonKey, str]:
     assert case.person.data_key is not None
     key = lane.keyring.person_key(case.person.data_key)
-    return unseal(key, row.address, contact_place(lane.portfolio.id, row.point.id)).decode()
+    place = contact_place(lane.portfolio.id, row.point.id)
+    return key, unseal(key, row.address, place).decode()
 
 
-def _setting(stage: Stage, channel: str, address: str, lane: Lane) -> Setting:
+def _setting(stage: Stage, channel: str, address: str, lane: Lane, batch: _Batch) -> Setting:
     """What is put around the text follows the country of the number and what the message is."""
-    reminder = stage.grade is Grade.REMINDER
-    return Setting(
-        country_of(address, lane.texts.countries.values()) if channel == "sms" else None,
-        message_class=MessageClass.REMINDER if reminder else MessageClass.COLLECTION,
-    )
+    begins = address[:_NATION] if channel == "sms" else None
+    found = batch.settings.get((begins, stage.grade))
+    if found is None:
+        country = None if begins is None else country_of(begins, lane.texts.countries.values())
+        reminder = stage.grade is Grade.REMINDER
+        found = Setting(
+            country, message_class=MessageClass.REMINDER if reminder else MessageClass.COLLECTION
+        )
+        batch.settings[begins, stage.grade] = found
+    return found
 
 
 def _outgoing(
@@ -289,7 +303,7 @@ def _outgoing(
         len(case.stage.channels),
         case.stage.fallback_after,
         row.point.id,
-        bytes(row.address_key),
+        row.address_key,
         case.person.id,
     )
 
@@ -321,21 +335,17 @@ def _good_for(case: Case, point: Point, lane: Lane, batch: _Batch) -> int | None
 def _attempt(
     case: Case,
     row: PointRow,
-    composed: Composed,
     outgoing: Outgoing,
     amount: int,
-    lane: Lane,
+    template: str,
+    sealed: bytes,
     batch: _Batch,
 ) -> NewAttempt:
-    assert case.stage is not None
-    assert case.person.data_key is not None
-    key = lane.keyring.person_key(case.person.data_key)
-    token = outgoing.message.token
     return NewAttempt(
-        lane.portfolio.id, token, *case.notice.key, case.person.id, row.point.id, row.point.channel,
-        row.address_key, outgoing.fence, AttemptState.BEGUN, batch.now, batch.deadline_at,
-        batch.deadline_at, case.person.rev, row.rev, batch.portfolio_rev, amount, case.loan.currency,
-        f"{composed.locale}/{case.stage.message}", seal(key, composed.body.encode(), body_place(token)),
+        batch.portfolio, outgoing.message.token, *outgoing.key, case.person.id, row.point.id,
+        row.point.channel, row.address_key, outgoing.fence, AttemptState.BEGUN, batch.now,
+        batch.deadline_at, batch.deadline_at, case.person.rev, row.rev, batch.portfolio_rev, amount,
+        case.loan.currency, template, sealed,
     )  # fmt: skip
 
 

@@ -1,7 +1,9 @@
 """What one notice's decision looks at: the facts read under the locks, as the gate wants them."""
 
 import hashlib
-from datetime import datetime
+from collections.abc import Sequence
+from datetime import date, datetime
+from functools import lru_cache
 from typing import NamedTuple
 
 import orjson
@@ -14,7 +16,15 @@ from agent.domain.standing import Status
 from agent.domain.zonetime import seconds_of
 from agent.flows.dispatch_conduct import NOTHING, Conduct, quiet_of, waived_by, ways_of
 from agent.flows.lane import Lane
-from agent.store.dispatch import Facts, LoanRow, NoticeKey, NoticeRow, PersonRow, PointRow
+from agent.store.dispatch import (
+    Facts,
+    LoanRow,
+    NoticeKey,
+    NoticeRow,
+    PastContact,
+    PersonRow,
+    PointRow,
+)
 
 
 class Case(NamedTuple):
@@ -56,12 +66,10 @@ def case_of(
         superseded_at=overtaken,
         holds=_holds(facts, notice),
         pauses=_paused(facts, notice, loan, person),
-        points=tuple(row.point for row in points),
+        points=tuple([row.point for row in points]),
         contact=_contact_facts(facts, notice, loan, person, lane, conduct, now),
         stage_known=stage is not None,
-        paused_channels=tuple(
-            sorted(subject for scope, subject in facts.pauses if scope == "channel")
-        ),
+        paused_channels=_paused_channels(facts),
         missing_packs=lane.rules_for(person.region).missing,
         ways=ways_of(conduct, points, person, lane, now) if conduct.evidence else (),
     )
@@ -79,8 +87,16 @@ def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -
     return tuple(scope for scope, subject in covering if (scope, subject) in facts.pauses)
 
 
+def _paused_channels(facts: Facts) -> tuple[str, ...]:
+    if not facts.pauses:
+        return ()
+    return tuple(sorted(subject for scope, subject in facts.pauses if scope == "channel"))
+
+
 def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
-    covering = facts.holds.get(notice.borrower_id, ())
+    covering = facts.holds.get(notice.borrower_id)
+    if not covering:
+        return ()
     return tuple(hold for loan_id, hold in covering if loan_id in (None, notice.loan_id))
 
 
@@ -95,18 +111,14 @@ def _contact_facts(
 ) -> ContactFacts:
     """House caps count notices, and a fallback of this one is not a second; the law counts contacts."""
     told = facts.contacts.get(notice.borrower_id, ())
-    first: dict[NoticeKey, datetime] = {}
-    for key, at, _ in told:
-        first.setdefault(key, at)
-    first.pop(notice.key, None)
     return ContactFacts(
         person.zones,
-        tuple(first.values()),
+        _history(told, notice) if told else (),
         GUARD,
         contacts=tuple(
-            Contact(seconds_of(at), channel, debt=str(key[0])) for key, at, channel in told
+            [Contact(seconds_of(at), channel, debt=str(key[0])) for key, at, channel in told]
         ),
-        dpd=None if loan.anchor is None else (local_date(now, loan.zone) - loan.anchor).days,
+        dpd=None if loan.anchor is None else (today_in(loan.zone, now) - loan.anchor).days,
         debt=str(notice.loan_id),
         role=lane.portfolio.role,
         quiet=quiet_of(conduct, person.id) if conduct.wishes else (),
@@ -114,6 +126,20 @@ def _contact_facts(
         if conduct.wishes
         else frozenset(),
     )
+
+
+def _history(told: Sequence[PastContact], notice: NoticeRow) -> tuple[datetime, ...]:
+    first: dict[NoticeKey, datetime] = {}
+    for key, at, _ in told:
+        first.setdefault(key, at)
+    first.pop(notice.key, None)
+    return tuple(first.values())
+
+
+@lru_cache(maxsize=1024)
+def today_in(zone: str, now: datetime) -> date:
+    """The local date: every notice of a batch asks it at the same instant, in a few zones."""
+    return local_date(now, zone)
 
 
 def facts_hash(facts: NoticeFacts) -> bytes:

@@ -110,7 +110,7 @@ async def read_facts(
     people = await fetch(conn, "lock_for_begin", portfolio=portfolio_id, ids=people_ids)
     numbers = await fetch(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids)
     points = await fetch(conn, "points_for_gate", portfolio=portfolio_id, ids=people_ids, now=now)
-    keys = [row["address_key"] for row in numbers]
+    keys = [key for _, key, _ in numbers]
     busy = await fetch(conn, "busy_numbers", portfolio=portfolio_id, keys=keys)
     loan_ids = sorted({notice.loan_id for notice in notices})
     loans = await fetch(conn, "loans_for_gate", portfolio=portfolio_id, ids=loan_ids)
@@ -121,19 +121,17 @@ async def read_facts(
     return Facts(
         rev=rev,
         pauses=frozenset((row["scope"], row["subject"]) for row in pauses),
-        people={row["id"]: _person(row) for row in people},
+        people={person.id: person for person in map(_person, people)},
         points=_points(points, _by_number(numbers), _by_number(busy)),
-        loans={row["id"]: _loan(row) for row in loans},
+        loans={loan.id: loan for loan in map(_loan, loans)},
         contacts=_contacts(contacts),
         holds=_holds(holds),
     )
 
 
 def _person(row: Any) -> PersonRow:
-    return PersonRow(
-        row["id"], row["ref"], row["rev"], row["locale"], tuple(row["zones"]), row["data_key"],
-        row["region"],
-    )  # fmt: skip
+    number, ref, rev, locale, zones, data_key, region = row
+    return PersonRow(number, ref, rev, locale, tuple(zones), data_key, region)
 
 
 def _by_number(rows: Sequence[Any]) -> dict[tuple[str, bytes], Any]:
@@ -147,33 +145,25 @@ def _points(
 ) -> dict[int, list[PointRow]]:
     found: defaultdict[int, list[PointRow]] = defaultdict(list)
     for row in rows:
+        (
+            point_id, person_id, channel, provider, address, key, status, consented, told_at,
+            opted_out, held,
+        ) = row  # fmt: skip
         # whoever lets an app notify them has said yes to the operating system; a text needs its own yes
-        consented = row["channel"] == "push" or row["consent_source"] is not None
-        point = Point(
-            row["id"], row["channel"], row["status"], row["opted_out"], consented, row["held"]
-        )
-        number = (row["channel"], row["address_key"])
-        found[row["borrower_id"]].append(
+        point = Point(point_id, channel, status, opted_out, consented or channel == "push", held)
+        number = (channel, key)
+        found[person_id].append(
             PointRow(
-                point,
-                row["borrower_id"],
-                row["provider"],
-                row["address"],
-                row["address_key"],
-                revs[number],
-                busy.get(number),
-                row["told_at"],
+                point, person_id, provider, address, key, revs[number], busy.get(number), told_at
             )
         )
     return found
 
 
 def _loan(row: Any) -> LoanRow:
-    parts = zip(row["due_ons"] or (), row["amounts"] or (), strict=True)
-    return LoanRow(
-        row["id"], row["ref"], row["currency"], row["zone"], row["status"], row["anchor"],
-        row["contact_ended_at"] is not None, row["paid_minor"], tuple(parts),
-    )  # fmt: skip
+    number, ref, currency, zone, status, anchor, ended, paid, due_ons, amounts = row
+    parts = tuple(zip(due_ons or (), amounts or (), strict=True))
+    return LoanRow(number, ref, currency, zone, status, anchor, ended, paid, parts)
 
 
 def _contacts(rows: Sequence[Any]) -> dict[int, list[PastContact]]:

@@ -19,7 +19,7 @@ with locked as materialized (
 update borrower b set rev = b.rev + 1
 from locked l
 where b.portfolio_id = :portfolio and b.id = l.id
-returning b.id, b.ref, b.rev, b.locale, b.region, b.zones, b.data_key;
+returning b.id, b.ref, b.rev, b.locale, b.zones, b.data_key, b.region;
 
 -- name: lock_numbers
 -- Lock the numbers of these people in order and raise their rev, which is returned. Each is there: that it
@@ -37,7 +37,7 @@ returning n.channel, n.address_key, n.rev;
 -- name: points_for_gate
 -- The contact points of these people, whose numbers are locked by now.
 select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
-       c.consent_source, nullif(c.told_at, '-infinity') as told_at,
+       c.consent_source is not null as consented, nullif(c.told_at, '-infinity') as told_at,
        exists (select 1 from suppression s
                where s.portfolio_id = :portfolio and s.channel = c.channel
                  and s.address_key = c.address_key and s.lifted_at is null) as opted_out,
@@ -71,8 +71,8 @@ where portfolio_id in (0, :portfolio) and resumed_at is null;
 
 -- name: loans_for_gate
 -- The facts of the loans in a batch.
-select l.id, l.ref, l.borrower_id, l.currency, l.zone, l.opened_at, l.status, l.anchor, l.paid_minor,
-       l.balance_minor, l.contact_ended_at, i.due_ons, i.amounts
+select l.id, l.ref, l.currency, l.zone, l.status, l.anchor, l.contact_ended_at is not null as contact_ended,
+       l.paid_minor, i.due_ons, i.amounts
 from loan l
 cross join lateral (
     select array_agg(due_on) as due_ons, array_agg(amount_minor) as amounts
