@@ -73,7 +73,7 @@ class Posts:
             if line is None:
                 return NO_CONNECTION
             request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
-            return await line.ask(request, due, lambda: monotonic() < deadline)
+            return await line.ask(request, due, deadline, monotonic)
         finally:
             self._turns.release()
 
@@ -204,13 +204,16 @@ class Line(asyncio.Protocol):
         self._keeps = self._surplus = False
 
     async def ask(
-        self, request: bytes, due: float, in_time: Callable[[], bool]
+        self, request: bytes, due: float, deadline: float, monotonic: Monotonic
     ) -> Reply | Refused | Unknown:
-        """Write the request, unless its time is over, and wait for the answer until `due`."""
+        """Write the request, unless its deadline is over, and wait for the answer until `due`.
+
+        The two say the same, the one by the caller's clock and the other by the loop's.
+        """
         transport = self._transport
         if transport is None or transport.is_closing():
             return NO_CONNECTION
-        if not in_time():
+        if monotonic() >= deadline:
             self._rest()
             return TOO_LATE
         transport.write(request)

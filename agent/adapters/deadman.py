@@ -8,17 +8,15 @@ Ending a sender is safe, that is what the whole send protocol is for.
 
 import signal
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Protocol
 
 
 class SendGuard(Protocol):
     """Watches over sends in flight until each one's deadline."""
 
-    @contextmanager
-    def until(self, deadline: float) -> Iterator[None]:
+    def until(self, deadline: float) -> AbstractContextManager[None]:
         """Sends inside this context must have ended before `deadline` (monotonic)."""
         ...
 
@@ -33,21 +31,28 @@ class DeadMan:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("the dead-man timer lives in the main thread")
         self._monotonic = monotonic
-        self._open: Counter[float] = Counter()
+        self._open: dict[float, int] = {}
         self._armed: float | None = None
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
-    @contextmanager
-    def until(self, deadline: float) -> Iterator[None]:
+    def until(self, deadline: float) -> AbstractContextManager[None]:
         """Arm while sends with this deadline are open; they end by themselves before it."""
-        self._open[deadline] += 1
-        self._arm()
-        try:
-            yield
-        finally:
-            self._open[deadline] -= 1
-            if not self._open[deadline]:
-                del self._open[deadline]
+        return _Sending(self, deadline)
+
+    def begin(self, deadline: float) -> None:
+        """One more send has this deadline. Those of a batch share it, so the timer is seldom set."""
+        others = self._open.get(deadline, 0)
+        self._open[deadline] = others + 1
+        if not others:
+            self._arm()
+
+    def end(self, deadline: float) -> None:
+        """One send less."""
+        others = self._open[deadline] - 1
+        if others:
+            self._open[deadline] = others
+        else:
+            del self._open[deadline]
             self._arm()
 
     def _arm(self) -> None:
@@ -61,13 +66,27 @@ class DeadMan:
         signal.setitimer(signal.ITIMER_REAL, max(left, 0.0))
 
 
+class _Sending:
+    """One send in flight. There is one for every message: a generator would take twice as long."""
+
+    __slots__ = ("_deadline", "_man")
+
+    def __init__(self, man: DeadMan, deadline: float) -> None:
+        self._man, self._deadline = man, deadline
+
+    def __enter__(self) -> None:
+        self._man.begin(self._deadline)
+
+    def __exit__(self, *_problem: object) -> None:
+        self._man.end(self._deadline)
+
+
 class NoDeadMan:
     """For virtual clocks and for threads, where real seconds mean nothing."""
 
-    @contextmanager
-    def until(self, deadline: float) -> Iterator[None]:  # noqa: ARG002 - the protocol's argument
+    def until(self, deadline: float) -> AbstractContextManager[None]:  # noqa: ARG002 - the protocol's
         """Nothing to watch."""
-        yield
+        return nullcontext()
 
 
 def dead_man(monotonic: Callable[[], float], *, real_clock: bool = True) -> SendGuard:

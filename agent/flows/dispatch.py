@@ -127,12 +127,12 @@ class _Sender:
             self._recorder.add(Sent(one, await self._send(one)))
 
     async def _send(self, one: Outgoing) -> Answer:
-        slot = self._slots.pop(one.message.token, None)
+        slot = self._slots.pop(one.message.token, None) if self._slots else None
         if slot is not None and not await self._may_go(one.message, slot):
             return OUT_OF_TURN
         clock = self._lane.clock
         who = one.message.channel if slot is None else slot.carrier.sender
-        if self._too_many.get(who, 0.0) > clock.monotonic():
+        if self._too_many and self._too_many.get(who, 0.0) > clock.monotonic():
             return OUT_OF_TURN
         answer = await _send(self._lane, one)
         if isinstance(answer, Refused) and (is_crowded(answer) or answer.halt is Halt.SENDER):

@@ -55,7 +55,7 @@ async def record(lane: Lane, sent: Sequence[Sent]) -> int:
 async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
     now = lane.clock.now()
     async with lane.pool.acquire() as conn, conn.transaction():
-        settlings = [_settling(one, now, spread=lane.limits.spread_retries) for one in sent]
+        settlings = _settlings(sent, now, spread=lane.limits.spread_retries)
         rows = await settle(conn, lane.portfolio.id, settlings, now)
         settled = {row["token"] for row in rows}
         ours = [one for one in sent if one.outgoing.message.token in settled]
@@ -69,8 +69,25 @@ async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
     return len(ours)
 
 
-def _settling(one: Sent, now: datetime, *, spread: bool) -> Settling:
-    outgoing, answer = one.outgoing, one.answer
+def _settlings(sent: Sequence[Sent], now: datetime, *, spread: bool) -> list[Settling]:
+    """Nearly all are accepted, and those of one kind of stage end alike: that is worked out once."""
+    accepted: dict[tuple[int, int, timedelta | None], Ending] = {}
+    settlings = []
+    for outgoing, answer in sent:
+        if isinstance(answer, Accepted):
+            kind = (outgoing.route, outgoing.routes, outgoing.fallback_after)
+            ending = accepted.get(kind)
+            if ending is None:
+                ending = accepted[kind] = _ending(outgoing, answer, now, spread=spread)
+        else:
+            ending = _ending(outgoing, answer, now, spread=spread)
+        settlings.append(
+            Settling(outgoing.message.token, outgoing.fence, _provider_id(answer), ending)
+        )
+    return settlings
+
+
+def _ending(outgoing: Outgoing, answer: Answer, now: datetime, *, spread: bool) -> Ending:
     step = after_attempt(
         _settled(answer),
         now,
@@ -84,14 +101,13 @@ def _settling(one: Sent, now: datetime, *, spread: bool) -> Settling:
         next_at += (next_at - now) * jitter(0, 0.25)
     if next_at is not None and (asked := _asked_to_wait(answer)) is not None:
         next_at = max(next_at, now + asked)
-    ending = Ending(
+    return Ending(
         _state(answer),
         _code(answer),
         _look_at(answer, now),
         None if step.state is NoticeState.SENDING else step,
         next_at,
     )
-    return Settling(outgoing.message.token, outgoing.fence, _provider_id(answer), ending)
 
 
 def _has_failed(settling: Settling) -> bool:

@@ -323,11 +323,18 @@ async def settle(
 ) -> list[Any]:
     """Settle attempts by compare-and-set and move their notices; returns those that were ours to settle.
 
-    Most of a batch end alike, so each different ending is told once.
+    Most of a batch end alike: an ending that they share is told once.
     """
-    numbers: dict[Ending, int] = {}
-    endings = [numbers.setdefault(one.ending, len(numbers) + 1) for one in settlings]
-    steps = [ending.step for ending in numbers]
+    places: dict[int, int] = {}
+    told: list[Ending] = []
+    endings = []
+    for one in settlings:
+        place = places.get(id(one.ending))
+        if place is None:
+            told.append(one.ending)
+            place = places[id(one.ending)] = len(told)
+        endings.append(place)
+    steps = [ending.step for ending in told]
     return await fetch(
         conn,
         "settle_attempts",
@@ -337,11 +344,11 @@ async def settle(
         fences=[settling.fence for settling in settlings],
         providers=[settling.provider_id for settling in settlings],
         endings=endings,
-        states=[ending.state.value for ending in numbers],
-        codes=[ending.code for ending in numbers],
-        looks=[ending.look_at for ending in numbers],
+        states=[ending.state.value for ending in told],
+        codes=[ending.code for ending in told],
+        looks=[ending.look_at for ending in told],
         notice_states=[step.state.value if step else None for step in steps],
-        nexts=[ending.next_at for ending in numbers],
+        nexts=[ending.next_at for ending in told],
         routes=[step.route if step else 0 for step in steps],
         reasons=[step.reason if step else None for step in steps],
         stranded=[int(step.stranded) if step else 0 for step in steps],

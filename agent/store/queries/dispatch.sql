@@ -126,7 +126,8 @@ returning n.loan_id, n.anchor, n.stage;
 
 -- name: settle_attempts
 -- Record answers, guarded by token, fence and state: zero rows is normal, a receipt came first. Only an
--- attempt that was settled here moves its notice, unless it is to stay as it is (no state named).
+-- attempt that was settled here moves its notice, unless it is to stay as it is (no state named). Of a
+-- notice that was stranded before comes which one it is and how often, of all others only the token.
 with w as materialized (
     -- told apart by place, not joined: the planner would misjudge how many there are
     select w.token, w.fence, w.provider_id, (:states::text[])[w.ending] as state,
@@ -156,12 +157,12 @@ with w as materialized (
     where n.portfolio_id = :portfolio and n.loan_id = s.loan_id and n.anchor = s.anchor
       and n.stage = s.stage and n.fence = s.fence and n.closed_at is null
       and s.notice_state is not null
-    returning s.token, n.strandings, n.borrower_id
+    returning s.token, s.loan_id, s.anchor, s.stage, s.fence, s.route, n.strandings, n.borrower_id
 ), stranded as materialized (
     -- few or none: all that moved joined with all that settled would be compared each with each
     select * from moved where strandings > 0
 )
-select s.token, s.loan_id, s.anchor, s.stage, s.fence, s.route, t.strandings, t.borrower_id
+select s.token, t.loan_id, t.anchor, t.stage, t.fence, t.route, t.strandings, t.borrower_id
 from settled s
 left join stranded t using (token);
 
