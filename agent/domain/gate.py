@@ -23,6 +23,7 @@ GUARD = timedelta(seconds=20)
 RECHECK = timedelta(days=1)
 # The longest that a provider may keep a message before it must not be delivered any more.
 KEPT_MAX = timedelta(minutes=15)
+DELIVERED = "delivered"
 
 
 class Verdict(StrEnum):
@@ -94,6 +95,8 @@ class NoticeFacts(NamedTuple):
     missing_packs: tuple[str, ...] = ()
     # what state rules ask of each point; one that is not told of is not known
     ways: tuple[Way, ...] = ()
+    # it has reached the person by an earlier attempt
+    delivered: bool = False
 
 
 class Decision(NamedTuple):
@@ -136,6 +139,8 @@ def _strictest(facts: NoticeFacts, failing: Sequence[Failing], now: datetime) ->
 
 
 def _standing(facts: NoticeFacts, now: datetime) -> Iterator[Failing]:
+    if facts.delivered:
+        yield Failing(DELIVERED, Effect.DENY)
     if facts.status is Status.PAID:
         yield Failing("paid", Effect.DENY)
     if facts.status is Status.CLOSED:

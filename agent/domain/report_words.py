@@ -27,6 +27,7 @@ DEFINITIONS = {
     " out",
 }
 GATE_RULES = {
+    "delivered": "It had arrived by another way after all",
     "paid": "The loan had been paid off",
     "closed": "The lender had closed the loan",
     "wrong-anchor": "The due date it was about had moved on: paid, deferred or rescheduled",

@@ -194,8 +194,10 @@ def _follow(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _Ba
     match decision.verdict:
         case Verdict.SNOOZE:
             batch.moves.append(_move(case, case.notice.state, next_at=decision.until))
-        case Verdict.CANCEL if case.notice.state == NoticeState.AWAITING_RECEIPT:
-            # the first channel did accept it: only the fallback is off
+        case Verdict.CANCEL if case.facts.delivered or (
+            case.notice.state == NoticeState.AWAITING_RECEIPT
+        ):
+            # an earlier channel did accept it: only the next one is off
             batch.moves.append(_move(case, NoticeState.SENT))
         case Verdict.CANCEL:
             reason = decision.rules[0]

@@ -71,6 +71,7 @@ def case_of(
         stage_known=stage is not None,
         paused_channels=_paused_channels(facts),
         missing_packs=lane.rules_for(person.region).missing,
+        delivered=notice.key in facts.delivered,
         ways=ways_of(conduct, points, person, lane, now) if conduct.evidence else (),
     )
     return Case(notice, stage, loan, person, gate_facts, points)

@@ -90,6 +90,7 @@ class Facts:
     loans: dict[int, LoanRow]
     contacts: dict[int, list[PastContact]]
     holds: dict[int, list[tuple[int | None, Hold]]]
+    delivered: frozenset[NoticeKey]
 
 
 async def claim_due(
@@ -126,7 +127,27 @@ async def read_facts(
         loans={loan.id: loan for loan in map(_loan, loans)},
         contacts=_contacts(contacts),
         holds=_holds(holds),
+        delivered=await _delivered(conn, portfolio_id, notices),
     )
+
+
+async def _delivered(
+    conn: Connection, portfolio_id: int, notices: Sequence[NoticeRow]
+) -> frozenset[NoticeKey]:
+    """Those of which an earlier attempt has arrived after all, as a late receipt said."""
+    again = [notice for notice in notices if notice.fence > 0]
+    if not again:
+        return frozenset()
+    rows = await fetch(
+        conn,
+        "already_delivered",
+        portfolio=portfolio_id,
+        borrowers=[notice.borrower_id for notice in again],
+        loans=[notice.loan_id for notice in again],
+        anchors=[notice.anchor for notice in again],
+        stages=[notice.stage for notice in again],
+    )
+    return frozenset((row["loan_id"], row["anchor"], row["stage"]) for row in rows)
 
 
 def _person(row: Any) -> PersonRow:

@@ -88,6 +88,16 @@ where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and begun_
   and state not in ('refused', 'absent')
 order by begun_at;
 
+-- name: already_delivered
+-- Which of these notices have reached their person by an attempt before: its receipt came when the next one
+-- was under way already, and that one came to nothing.
+select distinct a.loan_id, a.anchor, a.stage
+from unnest(:borrowers::bigint[], :loans::bigint[], :anchors::date[], :stages::text[])
+     as w (borrower_id, loan_id, anchor, stage)
+join attempt a on a.portfolio_id = :portfolio and a.borrower_id = w.borrower_id and a.loan_id = w.loan_id
+              and a.anchor = w.anchor and a.stage = w.stage
+where a.state = 'delivered';
+
 -- name: holds_of
 -- Holds in force that cover these people or their loans.
 select borrower_id, loan_id, scope, channel, reason, until_at, from_at

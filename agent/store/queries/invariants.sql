@@ -22,10 +22,12 @@ order by 1, 2 limit :examples;
 -- name: invariant_one_attempt
 -- 2: an attempt follows another of its notice only when that one is settled, not delivered, and another way.
 with tried as (
-    select portfolio_id, loan_id, anchor, stage, token, channel, provider_id, state, begun_at, settled_at
+    select portfolio_id, loan_id, anchor, stage, token, channel, provider_id, state, fence, begun_at,
+           settled_at
     from attempt
     union all
-    select portfolio_id, loan_id, anchor, stage, token, channel, provider_id, state, begun_at, settled_at
+    select portfolio_id, loan_id, anchor, stage, token, channel, provider_id, state, fence, begun_at,
+           settled_at
     from attempt_archive
 ), several as (
     select portfolio_id, loan_id, anchor, stage from tried
@@ -40,7 +42,7 @@ select l.ref || ' ' || x.stage || ' ' || x.anchor as subject,
 from close_by x
 join close_by y using (portfolio_id, loan_id, anchor, stage)
 join loan l on l.portfolio_id = x.portfolio_id and l.id = x.loan_id
-where (x.begun_at, x.token) < (y.begun_at, y.token)
+where (x.fence, x.begun_at, x.token) < (y.fence, y.begun_at, y.token)
   and (x.settled_at is null or x.settled_at > y.begun_at
        or (x.channel = y.channel and x.state not in ('refused', 'absent')
            and y.state not in ('refused', 'absent'))
