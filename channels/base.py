@@ -139,8 +139,7 @@ class Beyond:
     wait: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Receipt:
+class Receipt(NamedTuple):
     """What a provider later says of a message; may come early, late, twice and out of order."""
 
     channel: str

@@ -145,6 +145,38 @@ def after_attempt(
             return NextStep(NoticeState.SENDING, route=route)
 
 
+def after_receipt(
+    state: str,
+    notice_state: str,
+    now: datetime,
+    *,
+    route: int,
+    routes: int,
+    fallback_after: timedelta | None,
+) -> NextStep:
+    """What a receipt that raised an attempt to `state` makes of its open notice.
+
+    Delivered ends the wait. Undelivered sends it on to the next channel, or ends it where there is
+    none. A receipt that was faster than our own record does what the record would have done. The
+    statement that applies receipts says the same in SQL.
+    """
+    waits_for_fallback = notice_state == NoticeState.AWAITING_RECEIPT
+    upcoming = route if waits_for_fallback else route + 1
+    match state:
+        case AttemptState.DELIVERED:
+            return NextStep(NoticeState.SENT, route=route)
+        case AttemptState.UNDELIVERED | AttemptState.FAILED if upcoming < routes:
+            return NextStep(NoticeState.WAITING, now, upcoming)
+        case AttemptState.UNDELIVERED | AttemptState.FAILED:
+            return NextStep(NoticeState.SENT, route=route)
+        case _ if waits_for_fallback:
+            return NextStep(NoticeState.AWAITING_RECEIPT, route=route)
+        case _:
+            return after_attempt(
+                Settled.ACCEPTED, now, route=route, routes=routes, fallback_after=fallback_after
+            )
+
+
 def backoff(tries: int) -> timedelta:
     """Doubling from half a minute to an hour; the caller adds jitter."""
     return min(BACKOFF_FIRST * (1 << min(tries, 10)), BACKOFF_MAX)

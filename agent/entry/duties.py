@@ -12,6 +12,7 @@ from agent.flows.ledger_feed import Feeder
 from agent.flows.partitions import make_partitions
 from agent.flows.passing import lift_holds, pass_time
 from agent.flows.planning import plan_all
+from agent.flows.receipts import join_late
 from agent.flows.rescue import archive, rescue
 from agent.store.ticks import due_lanes
 from agent.wiring import System
@@ -34,9 +35,11 @@ def duties(
         lifted = await lift_holds(system.pool, now)
         return {"lifted": lifted, "crossed": await pass_time(system.pool, now)}
 
-    async def settle(_now: datetime) -> Mapping[str, int]:
-        lanes = [system.lane(one) for one in (await system.portfolios()).values()]
-        return _sums([asdict(await rescue(lane)) for lane in lanes])
+    async def settle(now: datetime) -> Mapping[str, int]:
+        known = (await system.portfolios()).values()
+        counts = _sums([asdict(await rescue(system.lane(one))) for one in known])
+        joined = [await join_late(system.pool, one, now) for one in known]
+        return {**counts, "joined": sum(joined)}
 
     async def clear(now: datetime) -> Mapping[str, int]:
         lanes = [system.lane(one) for one in (await system.portfolios()).values()]

@@ -141,6 +141,9 @@ INVARIANTS = (
     ),
     Invariant("15-notice", "No notice is stranded", "invariant_stranded_notice"),
     Invariant("15-loan", "No bucket has begun untold", "invariant_stranded_loan"),
+    Invariant(
+        "15-receipt", "No receipt waits for a message on record", "invariant_stranded_receipt"
+    ),
     Invariant("15-event", "No event waits for a loan that has come", "invariant_stranded_event"),
 )
 

@@ -1042,6 +1042,8 @@ CREATE INDEX outcome_unacked ON public.outcome USING btree (portfolio_id, next_t
 
 CREATE UNIQUE INDEX pause_open ON public.pause USING btree (portfolio_id, scope, subject) WHERE (resumed_at IS NULL);
 
+CREATE INDEX receipt_unmatched ON public.receipt USING btree (portfolio_id, received_at) WHERE (effect = 'unmatched'::text);
+
 CREATE UNIQUE INDEX sender_halt_open ON public.sender_halt USING btree (portfolio_id, channel, sender, country) WHERE (closed_at IS NULL);
 
 CREATE INDEX sender_halt_recent ON public.sender_halt USING btree (portfolio_id, channel, sender, country, closed_at);

@@ -5,7 +5,7 @@ It keeps its own log of what it accepted. That log is a witness: it knows nothin
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from hashlib import blake2b
 from heapq import heappop, heappush
@@ -179,10 +179,10 @@ def _receipts(heard: Heard, rule: Rule) -> Iterator[Receipt]:
             # the last word first: times stay, statuses change places
             times = [receipt.at for receipt in told]
             yield from (
-                replace(receipt, at=at) for receipt, at in zip(reversed(told), times, strict=True)
+                receipt._replace(at=at) for receipt, at in zip(reversed(told), times, strict=True)
             )
         case Receipts.BEFORE_ANSWER:
-            yield from (replace(receipt, at=heard.at) for receipt in told)
+            yield from (receipt._replace(at=heard.at) for receipt in told)
 
 
 def _story(heard: Heard, rule: Rule) -> list[Receipt]:

@@ -186,6 +186,17 @@ async def _parked(world: World) -> None:
     })  # fmt: skip
 
 
+async def _receipt_unmatched(world: World) -> None:
+    """As if nobody had looked again: a word about a message that is on record since."""
+    row = await world.pool.fetchrow("select * from attempt where state <> 'refused' limit 1")
+    when = NOW - timedelta(hours=2)
+    await world.insert("receipt", {
+        "portfolio_id": row["portfolio_id"], "channel": row["channel"], "provider_id": "SM-early",
+        "status": "sent", "token": row["token"], "at": when, "received_at": when,
+        "effect": "unmatched",
+    })  # fmt: skip
+
+
 def _sql(statement: str) -> Plant:
     return lambda world: world.sql(statement)
 
@@ -271,6 +282,7 @@ PLANTED: dict[str, tuple[Plant, set[str]]] = {
     "sending nothing": (_sending_nothing, {"15-notice"}),
     "due and not looked at": (_due_and_not_looked_at, {"15-notice"}),
     "a bucket untold": (_sql("update loan set next_bucket_at = '2016-03-20' where ref = 'L2'"), {"15-loan"}),
+    "a receipt that waits for nothing": (_receipt_unmatched, {"15-receipt"}),
     "an event that waits for nothing": (_parked, {"15-event"}),
 }  # fmt: skip
 

@@ -1,6 +1,5 @@
 """Receipts: whatever their order and number, an attempt and its notice end the same."""
 
-from dataclasses import replace
 from datetime import date, time, timedelta
 
 import asyncpg
@@ -9,12 +8,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from agent.clock import VirtualClock
-from agent.domain.delivery import AttemptState, apply_receipt
+from agent.domain.delivery import AttemptState, NoticeState, after_receipt, apply_receipt
 from agent.flows.dispatch_begin import Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
-from agent.flows.receipts import apply_receipts
+from agent.flows.invariants import INVARIANTS
+from agent.flows.receipts import JOIN_WITHIN, apply_receipts, join_late
+from agent.store.invariants import violations
 from agent.store.keyring import Keyring
-from channels.base import Accepted, Receipt, Status
+from channels.base import Accepted, Fault, Receipt, Status
 from tests.support.world import World, ladder_toml, push, sms, stage_toml, utc
 
 DUE = date(2026, 3, 5)
@@ -42,7 +43,7 @@ async def begun(town: World, loan: str = "L1") -> Outgoing:
 
 def told(town: World, one: Outgoing, status: Status, **change: object) -> Receipt:
     receipt = Receipt(one.message.channel, "SM1", status, one.message.token, None, town.clock.now())
-    return replace(receipt, **change)  # type: ignore[arg-type]
+    return receipt._replace(**change)  # type: ignore[arg-type]
 
 
 async def come(town: World, *receipts: Receipt) -> int:
@@ -140,6 +141,74 @@ async def test_proof_that_comes_after_absence_was_declared_stops_the_second_send
     assert one.message.token in {row[0] for row in await town.rows("select token from attempt")}
 
 
+# ---- faster than our own record, and without its token
+
+
+async def unjoined(town: World) -> int:
+    [rule] = [one for one in INVARIANTS if one.id == "15-receipt"]
+    known = {"now": town.clock.now(), "grace": timedelta(minutes=15), "examples": 5}
+    async with town.pool.acquire() as conn:
+        return (await violations(conn, str(rule.statement), known)).total
+
+
+async def test_a_receipt_without_its_token_waits_for_the_record_of_its_message(town: World) -> None:
+    one = await begun(town)
+    portfolio = await town.portfolio()
+    gone = told(town, one, Status.UNDELIVERED, token=None, code="30005", fault=Fault.NUMBER)
+    await come(town, gone)
+    assert await join_late(town.pool, portfolio, town.clock.now()) == 0
+    await record(await town.lane(), [Sent(one, Accepted("SM1"))])
+    town.clock.advance_to(town.clock.now() + timedelta(minutes=10))
+    assert await unjoined(town) == 0
+    town.clock.advance_to(town.clock.now() + timedelta(minutes=10))
+    assert await unjoined(town) == 1
+    assert await join_late(town.pool, portfolio, town.clock.now()) == 1
+    assert await town.attempts() == [("one", "sms", "undelivered")]
+    rows = await town.rows("select token, status, effect, fault from receipt")
+    assert rows == [(one.message.token, "undelivered", "moved", "number")]
+    assert await join_late(town.pool, portfolio, town.clock.now()) == 0
+    assert await unjoined(town) == 0
+
+
+async def test_a_receipt_of_another_day_is_not_joined_any_more(town: World) -> None:
+    one = await begun(town)
+    await come(town, told(town, one, Status.DELIVERED, token=None))
+    await record(await town.lane(), [Sent(one, Accepted("SM1"))])
+    town.clock.advance_to(town.clock.now() + JOIN_WITHIN)
+    assert await join_late(town.pool, await town.portfolio(), town.clock.now()) == 0
+    assert await unjoined(town) == 0
+    assert await effects(town) == {"delivered": "unmatched"}
+
+
+async def test_words_about_one_message_with_and_without_its_token_come_together(
+    town: World,
+) -> None:
+    one = await begun(town)
+    await record(await town.lane(), [Sent(one, Accepted("SM1"))])
+    words = [Status.QUEUED, Status.DELIVERED, Status.SENT, Status.DELIVERED]
+    await come(town, *[told(town, one, word, token=None) for word in words])
+    await come(town, *[told(town, one, word) for word in words])
+    assert await town.attempts() == [("one", "sms", "delivered")]
+    assert await effects(town) == {"queued": "behind", "delivered": "moved", "sent": "behind"}
+
+
+# ---- notices of another version of the schedule
+
+
+async def test_a_notice_of_an_older_schedule_falls_back_as_that_one_says(town: World) -> None:
+    town.schedule = TWO_WAYS
+    one = await begun(town)
+    await record(await town.lane(), [Sent(one, Accepted("PN1"))])
+    await town.pool.execute(
+        "insert into schedule_version select portfolio_id, 2, name, $1, 'x', $2, 'staff', 'why'"
+        " from schedule_version", ONE_WAY, town.clock.now(),
+    )  # fmt: skip
+    assert (await town.portfolio()).version == 2
+    assert await come(town, told(town, one, Status.UNDELIVERED, provider_id="PN1")) == 1
+    assert await town.notices() == {"one": "waiting"}
+    assert await town.value("select route from notice") == 1
+
+
 # ---- any order, any number
 
 RECORD = "record"
@@ -233,3 +302,37 @@ async def test_the_statement_and_the_rule_say_the_same(
     assert await town.value("select state from attempt where token = $1", token) == state
     rows = await town.rows("select status, effect from receipt where provider_id = $1", provider)
     assert dict(rows) == effect
+
+
+OPEN = [NoticeState.WAITING, NoticeState.SENDING, NoticeState.AWAITING_RECEIPT]
+
+
+@pytest.mark.parametrize("schedule", [ONE_WAY, TWO_WAYS], ids=["one way", "two ways"])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(word=st.sampled_from(list(Status)), state=st.sampled_from(OPEN), route=st.integers(0, 2))
+async def test_the_statement_moves_a_notice_as_the_rule_says(
+    town: World,
+    schedule: str,
+    word: Status,
+    state: NoticeState,
+    route: int,
+) -> None:
+    town.schedule = schedule
+    loan = f"L{await town.value('select count(*) from loan')}"
+    one = await begun(town, loan)
+    key = one.message.token
+    where = "where (loan_id, anchor, stage) = (select loan_id, anchor, stage from attempt where token = $1)"
+    await town.pool.execute(f"update notice set state = $2, route = $3 {where}", key, state, route)
+    before = await town.value(f"select next_at from notice {where}", key)
+    stage = (await town.portfolio()).ladder.stages[0]
+    now = town.clock.now()
+    expected = after_receipt(
+        apply_receipt(AttemptState.BEGUN, word).state, state, now,
+        route=route, routes=len(stage.channels), fallback_after=stage.fallback_after,
+    )  # fmt: skip
+    await come(town, told(town, one, word, provider_id=f"SM-of-{loan}"))
+    rows = await town.rows(f"select state, next_at, route, closed_at from notice {where}", key)
+    closed = now if expected.state is NoticeState.SENT else None
+    assert rows == [(expected.state, expected.next_at or before, expected.route, closed)]

@@ -412,6 +412,20 @@ from loan l
 where l.next_bucket_at < :now::timestamptz - :grace::interval
 order by 1 limit :examples;
 
+-- name: invariant_stranded_receipt
+-- 15: no receipt of the last day waits although the attempt it is about is there.
+select r.provider_id || ' ' || r.status as subject, 'waits since ' || r.received_at as detail,
+       count(*) over () as total
+from receipt r
+where r.effect = 'unmatched'
+  and r.received_at < :now::timestamptz - :grace::interval
+  and r.received_at > :now::timestamptz - interval '1 day' + :grace::interval
+  and exists (select 1 from attempt a
+              where a.portfolio_id = r.portfolio_id and a.settled_at < :now::timestamptz - :grace::interval
+                and (a.token = r.token or r.token is null and a.channel = r.channel
+                                          and a.provider_id = r.provider_id))
+order by 1 limit :examples;
+
 -- name: invariant_stranded_event
 -- 15: no event still waits for a loan that has come.
 select e.id as subject, e.type || ' waits for loan ' || e.subject as detail, count(*) over () as total
