@@ -68,21 +68,28 @@ def _in_force(rule: StateRule, day: date) -> bool:
 
 
 def held_back(
-    packs: Iterable[Pack], given: Sequence[Given], zones: Sequence[str], now: datetime
+    packs: Iterable[Pack],
+    given: Sequence[Given],
+    zones: Sequence[str],
+    now: datetime,
+    role: str | None = None,
 ) -> HeldBack | None:
     """Why something adverse may not leave now, with every rule that says so; None if it may.
+
+    While nobody said whose debt it is, the rules for the lender's own and for others' both bind.
 
     Today is the earliest date that any zone of the person shows: there the days are over last.
     """
     today = min(local_date(now, zone) for zone in zones)
-    found = [_asked(rule, given, today) for rule in notice_rules(packs, today)]
+    rules = [r for r in notice_rules(packs, today) if role is None or role in r.head.who]
+    found = [_asked(rule, given, today) for rule in rules]
     against = [one for one in found if one is not None and one.ruling is not Ruling.ALLOW]
     if not against:
         return None
-    rules = tuple(dict.fromkeys(one.rule for one in against))
+    names = tuple(dict.fromkeys(one.rule for one in against))
     days = [one.detail.get("until_date") for one in against]
     ends = [_free(day, zones) for day in days if day is not None]
-    return HeldBack(rules, max(ends) if len(ends) == len(against) else None)
+    return HeldBack(names, max(ends) if len(ends) == len(against) else None)
 
 
 def _asked(rule: StateRule, given: Sequence[Given], today: date) -> Finding | None:

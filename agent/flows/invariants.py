@@ -1,7 +1,8 @@
 """What must never happen, checked on the database (DESIGN §7). A row in the table is an invariant.
 
-Most rows are one set-based statement. Four of them re-derive every loan from its stored events with
-the pure domain code. Rows about tables that do not exist yet say so instead of claiming success.
+Most rows are one set-based statement. Some re-derive every loan from its stored events with the pure
+domain code, one counts every contact again by the packs that decisions recorded. Rows about tables that
+do not exist yet say so instead of claiming success.
 """
 
 import re
@@ -26,13 +27,16 @@ from agent.flows.hindsight import (
     wrong_columns,
     wrong_outcomes,
 )
+from agent.flows.hindsight_caps import Tried, at_hand, caps_of, over_caps, unknown_packs
 from agent.flows.portfolios import ladder_of
 from agent.flows.rules import BY_PLACE
 from agent.store.invariants import (
     History,
     StoredSchedule,
     Violations,
+    contacted_people,
     histories,
+    recorded_packs,
     schedules,
     violations,
 )
@@ -99,6 +103,7 @@ INVARIANTS = (
     ),
     Invariant("6-dates", "No cap on local dates exceeded", "invariant_over_date_cap"),
     Invariant("6-rolling", "No rolling cap exceeded", "invariant_over_rolling_cap"),
+    Invariant("6-law", "No cap of the packs that decisions recorded exceeded"),
     Invariant(
         "6-packs", "Every pack that a portfolio names is installed", "invariant_packs_unknown"
     ),
@@ -154,6 +159,8 @@ class _Tally:
 
     totals: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
+    # what could not be judged, in words
+    unjudged: dict[str, str] = field(default_factory=dict)
 
     def add(self, invariant: str, subject: str, why: str | None) -> None:
         if why is None:
@@ -178,6 +185,7 @@ async def check(
     known = {"now": now, "grace": RESCUE, "closing": CLOSING, "examples": EXAMPLES, **_rules(packs)}
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         tally = await _rederive(conn, keyring, now)
+        await _count_again(conn, packs, tally)
         return tuple([await _finding(conn, invariant, known, tally) for invariant in INVARIANTS])
 
 
@@ -187,9 +195,9 @@ async def _finding(
     if invariant.pending is not None:
         return Finding(invariant.id, invariant.title, pending=invariant.pending)
     if invariant.statement is None:
-        found = tally.of(invariant.id)
-    else:
-        found = await violations(conn, invariant.statement, known)
+        found, pending = tally.of(invariant.id), tally.unjudged.get(invariant.id)
+        return Finding(invariant.id, invariant.title, found.total, found.examples, pending)
+    found = await violations(conn, invariant.statement, known)
     return Finding(invariant.id, invariant.title, found.total, found.examples)
 
 
@@ -253,6 +261,28 @@ async def _rederive(conn: Connection, keyring: Keyring | None, now: datetime) ->
         for history in batch:
             _compare(history, found[history.row["portfolio_id"]], keyring, now, tally)
     return tally
+
+
+async def _count_again(conn: Connection, packs: Sequence[Pack], tally: _Tally) -> None:
+    """Hold every attempt against the caps of the packs that its own decision recorded."""
+    known, recorded = at_hand(packs), await recorded_packs(conn)
+    missing = sorted({name for text in recorded for name in unknown_packs(text, known)})
+    if missing:
+        tally.unjudged["6-law"] = f"not at hand in the version that was asked: {', '.join(missing)}"
+    capped = [text for text in recorded if caps_of(text, known)]
+    if not capped:
+        return
+    async for people in contacted_people(conn, capped):
+        for rows in people:
+            for attempt, why in over_caps([_tried(row) for row in rows], known):
+                tally.add("6-law", attempt.name, f"{attempt.channel} at {attempt.begun_at}: {why}")
+
+
+def _tried(row: Any) -> Tried:
+    return Tried(
+        row["begun_at"], row["channel"], row["loan_id"], row["anchor"], bytes(row["address_key"]),
+        row["packs"], tuple(row["zones"]), row["loan_zone"], row["role"], row["name"],
+    )  # fmt: skip
 
 
 async def _schedules(conn: Connection) -> dict[int, Schedule]:

@@ -101,7 +101,7 @@ def _held(
     if bound.missing:
         return HeldBack((PACK_MISSING,))
     notices = given.get((one.loan_id, one.anchor), ()) if one.anchor is not None else ()
-    return held_back(bound.packs, notices, one.zones, now)
+    return held_back(bound.packs, notices, one.zones, now, one.role)
 
 
 async def _given(

@@ -1,8 +1,10 @@
 """What the invariants read: violations of one statement, and whole loans with all that was stored of them."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any
 
 import asyncpg
@@ -95,3 +97,31 @@ async def _filled(
     for row in await fetch(conn, "rederive_attempts", **keys):
         found[row["portfolio_id"], row["loan_id"]].attempts.append(row)
     return list(found.values())
+
+
+async def recorded_packs(conn: Connection) -> list[str]:
+    """The packs with versions that decisions to send went by, each text once."""
+    return [row["packs"] for row in await fetch(conn, "packs_recorded")]
+
+
+async def contacted_people(
+    conn: Connection, packs: Sequence[str], *, batch: int = BATCH
+) -> AsyncIterator[list[list[asyncpg.Record]]]:
+    """The contacts of everybody of whom a decision went by one of these texts, person by person."""
+    after = (0, 0)
+    while True:
+        people = await fetch(
+            conn, "people_of_packs", packs=list(packs), after_portfolio=after[0],
+            after_id=after[1], batch=batch,
+        )  # fmt: skip
+        if not people:
+            return
+        after = (people[-1]["portfolio_id"], people[-1]["borrower_id"])
+        rows = await fetch(
+            conn,
+            "contacts_of_people",
+            portfolios=[row["portfolio_id"] for row in people],
+            ids=[row["borrower_id"] for row in people],
+        )
+        grouped = groupby(rows, key=itemgetter("portfolio_id", "borrower_id"))
+        yield [list(contacts) for _, contacts in grouped]

@@ -23,6 +23,7 @@ class Standing:
     region: str | None
     zones: tuple[str, ...]
     packs: tuple[str, ...]
+    role: str | None
 
     @property
     def ref(self) -> Ref:
@@ -53,6 +54,7 @@ def _standing(row: Any) -> Standing:
         row["region"],
         tuple(dict.fromkeys((row["zone"], *row["zones"]))),
         tuple(row["packs"]),
+        row["role"],
     )
 
 

@@ -307,6 +307,69 @@ async def test_a_rolling_cap_counts_hours(pool: asyncpg.Pool, keyring: Keyring) 
     assert set(await found(world, strict)) == {"6-rolling"}
 
 
+def law(rules: str) -> Pack:
+    pack = compile_pack(tomllib.loads(f'[pack]\nid = "law"\n{rules}'), "7")
+    assert isinstance(pack, Pack)
+    return pack
+
+
+def cap(period: str, scope: str, count: int = 1, **more: str) -> Pack:
+    said = "".join(f"{key} = {value}\n" for key, value in more.items())
+    return law(
+        f'[[rule]]\nid = "LAW-CAP"\ntype = "frequency_cap"\nchannels = ["sms", "push"]\n'
+        f'count = {count}\nperiod = {period}\nscope = "{scope}"\ncounts = ["sent"]\n{said}'
+    )
+
+
+async def _town_of_law(pool: asyncpg.Pool, keyring: Keyring) -> World:
+    """Every decision of a healthy world went by the law, whatever its portfolio names today."""
+    world = await healthy(pool, keyring)
+    await world.sql("update decision set packs = 'house@1 law@7 tzdata@2026a'")
+    return world
+
+
+LAWS: dict[str, tuple[Pack, bool]] = {
+    "one in sixty local dates": (cap("{ local_dates = 60 }", "person"), True),
+    "one in a local date": (cap("{ local_dates = 1 }", "person"), False),
+    "one in sixty days": (cap('{ rolling = "P60D" }', "debt"), True),
+    "one in an ISO week": (cap('"iso_week"', "number"), False),
+    "as many as there are": (cap("{ local_dates = 60 }", "person", 50), False),
+    "not in force any more": (
+        cap("{ local_dates = 60 }", "person", effective_to='"2015-12-31"'),
+        False,
+    ),
+    "only after 300 days": (cap("{ local_dates = 60 }", "person", when="{ dpd_gte = 300 }"), False),
+    "one way a month": (
+        law(
+            '[[rule]]\nid = "LAW-WAYS"\ntype = "channel_cap"\nchannels = ["sms", "push"]\n'
+            'max_distinct = 1\nperiod = { local_dates = 30 }\nscope = "debt"\n'
+        ),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+async def test_caps_of_the_recorded_packs_are_counted_again(
+    pool: asyncpg.Pool, keyring: Keyring, name: str
+) -> None:
+    world = await _town_of_law(pool, keyring)
+    pack, broken = LAWS[name]
+    assert set(await found(world, pack)) == ({"6-law"} if broken else set())
+
+
+async def test_a_pack_of_another_version_is_not_judged_and_says_so(
+    pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    world = await _town_of_law(pool, keyring)
+    later = replace(cap("{ local_dates = 60 }", "person"), version="8")
+    findings = await check(world.pool, world.keyring, NOW, packs=[house(), later])
+    told = {finding.id: finding for finding in findings}["6-law"]
+    assert (told.violations, told.pending) == (
+        0, "not at hand in the version that was asked: law@7",
+    )  # fmt: skip
+
+
 async def test_the_schema_itself_refuses_what_it_can(pool: asyncpg.Pool, keyring: Keyring) -> None:
     world = await healthy(pool, keyring)
     with pytest.raises(asyncpg.UniqueViolationError):

@@ -529,3 +529,45 @@ where case i.reading
                                      and (s.lifted_at is null or s.lifted_at >= i.received_at)))
     end
 order by 1 limit :examples;
+
+-- name: packs_recorded
+-- What decisions to send went by: packs with their versions.
+select distinct packs from decision where verdict = 'send';
+
+-- name: people_of_packs
+-- The next people of whom an attempt was decided by one of these texts.
+select distinct n.portfolio_id, n.borrower_id
+from decision d
+join notice n on n.portfolio_id = d.portfolio_id and n.loan_id = d.loan_id and n.anchor = d.anchor
+             and n.stage = d.stage
+where d.verdict = 'send' and d.packs = any(:packs::text[])
+  and (n.portfolio_id, n.borrower_id) > (:after_portfolio, :after_id)
+order by n.portfolio_id, n.borrower_id
+limit :batch;
+
+-- name: contacts_of_people
+-- Every attempt of these people that was not void, in order, with what its decision went by.
+with tried as (
+    select portfolio_id, token, loan_id, anchor, stage, borrower_id, channel, address_key, state, begun_at,
+           person_rev from attempt
+    union all
+    select portfolio_id, token, loan_id, anchor, stage, borrower_id, channel, address_key, state, begun_at,
+           person_rev from attempt_archive
+)
+select t.portfolio_id, t.borrower_id, t.begun_at, t.channel, t.loan_id, t.anchor, t.address_key, d.packs,
+       coalesce(old.zones, b.zones) as zones, l.zone as loan_zone, p.role,
+       l.ref || ' ' || t.stage || ' ' || t.anchor as name
+from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
+join tried t on t.portfolio_id = w.portfolio_id and t.borrower_id = w.id
+join borrower b on b.portfolio_id = t.portfolio_id and b.id = t.borrower_id
+join loan l on l.portfolio_id = t.portfolio_id and l.id = t.loan_id
+join portfolio p on p.id = t.portfolio_id
+join decision d on d.portfolio_id = t.portfolio_id and d.loan_id = t.loan_id and d.anchor = t.anchor
+               and d.stage = t.stage and d.decided_at = t.begun_at and d.verdict = 'send'
+left join lateral (
+    select m.zones from place_before m
+    where m.portfolio_id = t.portfolio_id and m.borrower_id = t.borrower_id and m.rev > t.person_rev
+    order by m.rev limit 1
+) old on true
+where t.state not in ('refused', 'absent')
+order by t.portfolio_id, t.borrower_id, t.begun_at, t.token;

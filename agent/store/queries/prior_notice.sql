@@ -4,7 +4,7 @@
 select o.loan_id, o.seq, o.data ->> 'anchor' as anchor, o.held_by,
        exists (select 1 from outcome r where r.portfolio_id = o.portfolio_id and r.loan_id = o.loan_id
                  and r.corrects = o.seq) as taken_back,
-       n.ref, n.zone, b.region, b.zones, p.packs
+       n.ref, n.zone, b.region, b.zones, p.packs, p.role
 from unnest(:loans::bigint[], :seqs::int[]) as w (loan_id, seq)
 join outcome o on o.portfolio_id = :portfolio and o.loan_id = w.loan_id and o.seq = w.seq
 join loan n on n.portfolio_id = o.portfolio_id and n.id = o.loan_id
