@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from math import ceil
+from typing import NamedTuple
 
 from agent.domain.calendar import known_zone
 from agent.domain.conduct_base import (
@@ -67,8 +68,7 @@ NO_COMMON_WINDOW = "ENGINE-NO-COMMON-WINDOW"
 PACK_MISSING = "ENGINE-PACK-MISSING"
 
 
-@dataclass(frozen=True, slots=True)
-class ClockAnswer:
+class ClockAnswer(NamedTuple):
     """Every clock rule that fails now, and when all of them pass together (None: not in sight).
 
     `stops` are the engine's own reasons to hold: what it could not know, or not find.
@@ -98,7 +98,8 @@ def rules_in_force(packs: Iterable[Pack], day: date, channel: str) -> tuple[Cond
 def ask(rules: Sequence[ConductRule], facts: ContactFacts, now: datetime) -> ClockAnswer:
     """All failing rules, and the first instant at which all rules pass together."""
     bound = tuple(_bound(rule, None, None) for rule in rules)
-    return _ask(_askers(bound, facts, now, {}), [], facts, now)
+    asked = _askers(bound, facts, now, {})
+    return _ask(asked, [], facts, now, seconds_of(now), guard_of(facts))
 
 
 def consult(packs: tuple[Pack, ...], facts: ContactFacts, now: datetime) -> ClockAnswer:
@@ -111,16 +112,15 @@ def consult(packs: tuple[Pack, ...], facts: ContactFacts, now: datetime) -> Cloc
         return ClockAnswer((), None, (BAD_ZONE,))
     binding = _binding(packs, facts.channel, facts.role, facts.content_class)
     memo: Memo = {}
+    begun, guard = seconds_of(now), guard_of(facts)
     if facts.flags or facts.consents:
-        return _ask(_askers(binding.all, facts, now, memo), [], facts, now)
+        return _ask(_askers(binding.all, facts, now, memo), [], facts, now, begun, guard)
     together = [
-        open_asker(windows, _with(facts.zones, clock), guard_of(facts))
-        for clock, windows in binding.groups
+        open_asker(windows, _with(facts.zones, clock), guard) for clock, windows in binding.groups
     ]
     others = _askers(binding.others, facts, now, memo)
-    if _all_open(together, seconds_of(now)):
-        return _ask(others, together, facts, now)
-    return _ask(others, together, facts, now, binding.windows)
+    closed = () if _all_open(together, begun) else binding.windows
+    return _ask(others, together, facts, now, begun, guard, closed)
 
 
 def _with(zones: tuple[str, ...], clock: str | None) -> tuple[str, ...]:
@@ -272,13 +272,14 @@ def _ask(
     together: Sequence[Asker],
     facts: ContactFacts,
     now: datetime,
+    begun: int,
+    guard: int,
     windows: Sequence[_Bound] = (),
 ) -> ClockAnswer:
     """Ask every rule now; if one fails, look for when all pass.
 
     Of `windows` each says whether it is open; `together` says when all of them are.
     """
-    begun, guard = seconds_of(now), guard_of(facts)
     asked = [(one, asker) for one, asker in asked if asker is not passes]
     failing: list[ConductRule] = []
     stops: dict[str, None] = {}

@@ -205,8 +205,10 @@ def _route(
         return None, []
     closed: list[list[Failing]] = []
     for channel in facts.route:
-        for point in (point for point in facts.points if point.channel == channel):
-            against = [*_refusals(facts, packs, point, now)]
+        for point in facts.points:
+            if point.channel != channel:
+                continue
+            against = _refusals(facts, packs, point, now)
             if not against:
                 return point, []
             closed.append(against)
@@ -224,20 +226,22 @@ def _weight(facts: NoticeFacts, against: Sequence[Failing]) -> tuple[Effect, dat
 
 def _refusals(
     facts: NoticeFacts, packs: tuple[Pack, ...], point: Point, now: datetime
-) -> Iterator[Failing]:
+) -> list[Failing]:
     """All that is against one way: its own state, and rules that look at consents and evidence."""
     own = _refusal(point) or _shut(facts, point.channel, now)
-    if own is not None:
-        yield own
-    way = next((way for way in facts.ways if way.point == point.id), Way(point.id))
+    against = [] if own is None else [own]
+    way = next((way for way in facts.ways if way.point == point.id), None) or Way(point.id)
     told = facts.contact
-    yield from _failing(objections(packs, point.channel, told.role, way, told.zones, now))
+    against += _failing(objections(packs, point.channel, told.role, way, told.zones, now))
+    return against
 
 
 def _shut(facts: NoticeFacts, channel: str, now: datetime) -> Failing | None:
     """A kill switch or a hold on a whole channel."""
     if channel in facts.paused_channels:
         return Failing("paused:channel", Effect.HOLD)
+    if not facts.holds:
+        return None
     holds = [hold for hold in facts.holds if hold.channel == channel and _in_force(hold, now)]
     if not holds:
         return None
