@@ -1,6 +1,6 @@
 """B8: CPU of one decision, with every shipped pack in force and a person with a history."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, timedelta
 from time import process_time
 
@@ -62,8 +62,30 @@ def _facts(number: int) -> NoticeFacts:
             debt=f"{number}",
             role="third_party",
         ),
-        ways=tuple(Way(point, _evidence(number)) for point in (1, 2)),
+        ways=tuple(
+            Way(point, _evidence(number), _SAID[channel, number % len(_BODIES)])
+            for point, channel in ((1, "sms"), (2, "push"))
+        ),
     )
+
+
+# Every rule about texts finds what it wants; the gate keeps its answers, of which there are few.
+_BODIES = tuple(
+    f"【Quick Cash】 NGN {amount}.00 was due. This is from a debt collector. Reply STOP to stop texts."
+    for amount in range(40)
+)
+_SAID: Mapping[tuple[str, int], Named] = {
+    (channel, at): (
+        ("channel", channel), ("target", "borrower"), ("stage", "overdue-3"), ("grade", "friendly"),
+        ("first_communication", False), ("role", "third_party"), ("sender_type", "number"),
+        ("one_way_sender", False), ("gateway_bans", ()), ("route", "ng_sms" if channel == "sms" else "push"),
+        ("body", body), ("content_class", "collection"), ("threatens_suit", False),
+        ("threatens_action", False), ("overshadows", False), ("deadline_hours", None),
+        ("lockscreen_shows_debt", False), ("discloses_debt_to_others", False),
+    )
+    for channel in ("sms", "push")
+    for at, body in enumerate(_BODIES)
+}  # fmt: skip
 
 
 def _evidence(number: int) -> Named:

@@ -4,6 +4,8 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.content import MARKS
+
 
 class Kind(StrEnum):
     TEXT = "text"
@@ -57,6 +59,8 @@ def wrong_params(kind: str, params: Mapping[str, Any]) -> Iterator[tuple[str, st
         if wanted is None:
             known = ", ".join((*required, *optional))
             yield f"{kind} has no parameter {name}", f"use {known}"
+        elif name == "element" and value not in MARKS:
+            yield f"no text can be read for {value!r}", f"use {', '.join(MARKS)}"
         elif not _is(wanted, value):
             yield f"{name} = {value!r} is not of its type", f"write {name} = {_EXAMPLE[wanted]}"
 

@@ -14,7 +14,7 @@ from typing import Any
 from agent.domain.calendar import BusinessCalendar, instant, local_date
 from agent.domain.conduct_base import Calendars, StateRule
 from agent.domain.conduct_window import CALENDAR_MISSING
-from agent.domain.content_marks import MARKS, confirmation_parts, speaks_of
+from agent.domain.content import MARKS, confirmation_parts, speaks_of
 
 Facts = Mapping[str, Any]
 ONE_DAY = timedelta(days=1)
@@ -97,8 +97,12 @@ def meets(conditions: Mapping[str, Any], facts: Facts) -> bool | None:
 
 def unknown_of(conditions: Mapping[str, Any], facts: Facts) -> str | None:
     """The first fact that the conditions name and nobody told."""
-    names = (_comparison(key, wanted)[0] for key, wanted in conditions.items())
-    return next((name for name in names if name not in facts), None)
+    return next((name for name in facts_named(conditions) if name not in facts), None)
+
+
+def facts_named(conditions: Mapping[str, Any]) -> tuple[str, ...]:
+    """The facts that conditions are about."""
+    return tuple(_comparison(key, wanted)[0] for key, wanted in conditions.items())
 
 
 def _comparison(key: str, wanted: Any) -> tuple[str, Any]:
@@ -125,9 +129,12 @@ def _conditional(rule: StateRule, facts: Facts, _calendars: Calendars) -> Findin
 
 
 def _said(rule: StateRule, facts: Facts) -> bool:
-    """Whether the text is about one of the subjects that a fact lists."""
-    body = str(facts.get("body", ""))
-    return any(speaks_of(str(word), body) for word in facts.get(rule.params["words_from"]) or ())
+    return speaks_of_any(facts.get(rule.params["words_from"]) or (), str(facts.get("body", "")))
+
+
+def speaks_of_any(subjects: Iterable[Any], body: str) -> bool:
+    """Whether a text is about one of the subjects that a fact lists."""
+    return any(speaks_of(str(word), body) for word in subjects)
 
 
 def _effect(rule: StateRule, default: Ruling = Ruling.DENY) -> Ruling:

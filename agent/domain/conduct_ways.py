@@ -4,21 +4,30 @@ Here nothing is left open: a condition that cannot be answered because a fact is
 names the fact. So a rule holds, denies or defers a way, or has nothing against it; none opens one.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
 from agent.domain.conduct_base import Pack, StateRule
-from agent.domain.conduct_state import Ruling, finding, meets, unknown_of
+from agent.domain.conduct_state import (
+    Ruling,
+    facts_named,
+    finding,
+    meets,
+    speaks_of_any,
+    unknown_of,
+)
 from agent.domain.conduct_window import QuietPreference
+from agent.domain.content import MARKS
 from agent.domain.zonetime import day_of, local_day, seconds_of
 
 # A fact that a rule needs and that nobody told: the rest of the name says which.
 FACT_UNKNOWN = "ENGINE-FACT-MISSING:"
 # What a rule may want before something else than a message, such as a report to a bureau.
 MESSAGE = "message"
+BORROWER = "borrower"
 
 Named = tuple[tuple[str, Any], ...]
 
@@ -26,11 +35,16 @@ Named = tuple[tuple[str, Any], ...]
 class Way(NamedTuple):
     """What is known of one way to a person, by the names that rules use; a name left out is not known.
 
-    `evidence` is of the person's number: consents, and the days since it was known to be theirs.
+    `evidence` is of the person's number: consents, and the days since it was known to be theirs. `said`
+    is of the message and its route, with the text as `body`; few of them differ, so answers are kept.
+    `text` names the text (`en/overdue-1`), `content_class` is what its words make of it.
     """
 
     point: int
     evidence: Named = ()
+    said: Named = ()
+    content_class: str = "collection"
+    text: str | None = None
 
 
 class Objection(NamedTuple):
@@ -40,6 +54,8 @@ class Objection(NamedTuple):
     ruling: Ruling
     until: datetime | None = None
     missing: str | None = None
+    # the text breaks it, whoever would get it
+    of_text: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -54,15 +70,53 @@ class _Dated:
     ends: int | None
 
 
+class _Group:
+    """Rules of one kind; which of them are in force is worked out once a day."""
+
+    __slots__ = ("_always", "_days", "_rules")
+
+    def __init__(self, rules: Sequence[_Dated]) -> None:
+        self._rules = rules
+        self._always: tuple[StateRule, ...] | None = None
+        if all(one.starts is None and one.ends is None for one in rules):
+            self._always = tuple(one.rule for one in rules)
+        self._days: dict[tuple[int, int], tuple[StateRule, ...]] = {}
+
+    def __bool__(self) -> bool:
+        return len(self._rules) > 0
+
+    def on(self, zones: Sequence[str], now: datetime) -> tuple[StateRule, ...]:
+        """A rule binds while any of the person's calendars shows one of its dates; with none, always."""
+        if self._always is not None:
+            return self._always
+        at = seconds_of(now)
+        days = [local_day(at, zone) for zone in zones]
+        if not days:
+            return tuple(one.rule for one in self._rules)
+        first, last = min(days), max(days)
+        found = self._days.get((first, last))
+        if found is None:
+            found = self._days[first, last] = tuple(
+                one.rule
+                for one in self._rules
+                if (one.starts is None or last >= one.starts)
+                and (one.ends is None or first <= one.ends)
+            )
+        return found
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Binding:
     """The state rules that bind messages by one channel, by what they look at."""
 
-    evidence: tuple[_Dated, ...]
-    holds: tuple[_Dated, ...]
+    evidence: _Group
+    said: _Group
+    holds: _Group
 
 
 _EVIDENCE = frozenset({"consent_required", "revalidate"})
+_TEXT = frozenset({"required_content", "forbidden_content"})
+_SAID = _TEXT | {"deliverability", "step_gate", "third_party_contact"}
 _HOLD = "hold"
 
 
@@ -74,13 +128,16 @@ def _binding(packs: tuple[Pack, ...], channel: str, role: str | None) -> _Bindin
         for rule in pack.states
         if channel in rule.channels and (role is None or role in rule.head.who)
     ]
-    evidence = tuple(
+    evidence = [
         one
         for one in bound
         if one.rule.head.type in _EVIDENCE and one.rule.params.get("before", MESSAGE) == MESSAGE
-    )
-    holds = tuple(one for one in bound if one.rule.head.type == _HOLD)
-    return _Binding(evidence, holds) if evidence or holds else None
+    ]
+    said = [one for one in bound if one.rule.head.type in _SAID]
+    holds = [one for one in bound if one.rule.head.type == _HOLD]
+    if not (evidence or said or holds):
+        return None
+    return _Binding(_Group(evidence), _Group(said), _Group(holds))
 
 
 def _dated(pack: Pack, rule: StateRule) -> _Dated:
@@ -90,18 +147,6 @@ def _dated(pack: Pack, rule: StateRule) -> _Dated:
     return _Dated(
         rule, None if starts is None else day_of(starts), None if ends is None else day_of(ends)
     )
-
-
-def _in_force(rules: Iterable[_Dated], zones: Sequence[str], now: datetime) -> Iterator[StateRule]:
-    """A rule binds while any of the person's calendars shows one of its dates."""
-    for one in rules:
-        if one.starts is None and one.ends is None:
-            yield one.rule
-            continue
-        days = [local_day(seconds_of(now), zone) for zone in zones]
-        begun = one.starts is None or (days != [] and max(days) >= one.starts)
-        if begun and (one.ends is None or days == [] or min(days) <= one.ends):
-            yield one.rule
 
 
 @lru_cache(maxsize=1024)
@@ -114,6 +159,8 @@ def facts_asked(packs: tuple[Pack, ...], role: str | None) -> frozenset[str]:
                 names.update(_asked_by(rule))
         for clock in pack.rules:
             head = getattr(clock, "head", None)
+            if head is not None and head.when.content_class is not None:
+                names.add("body")
             if isinstance(clock, QuietPreference):
                 names.add("quiet")
             if head is not None and head.waivable_by is not None:
@@ -122,11 +169,15 @@ def facts_asked(packs: tuple[Pack, ...], role: str | None) -> frozenset[str]:
 
 
 def _asked_by(rule: StateRule) -> Iterator[str]:
-    match rule.head.type:
-        case "consent_required" if rule.params.get("before", MESSAGE) == MESSAGE:
-            yield rule.params["fact"]
-        case "revalidate":
-            yield from rule.params["evidence_days"]
+    params, kind = rule.params, rule.head.type
+    if kind == "revalidate":
+        yield from params["evidence_days"]
+    if kind in _SAID or (kind == "consent_required" and params.get("before", MESSAGE) == MESSAGE):
+        for conditions in ("when", "allows", "deny_if", "unless"):
+            yield from facts_named(params.get(conditions, {}))
+        yield from (str(params[name]) for name in ("fact", "words_from") if name in params)
+        if kind in _TEXT or "words_from" in params:
+            yield "body"
 
 
 def objections(
@@ -141,11 +192,27 @@ def objections(
     bound = _binding(packs, channel, role)
     if bound is None:
         return
+    if bound.said:
+        yield from _against_said(bound.said.on(zones, now), way.said, role)
     if bound.evidence:
-        facts = dict(way.evidence)
-        for rule in _in_force(bound.evidence, zones, now):
+        # what a consent is wanted for may depend on what the text says
+        facts = dict((*way.said, *way.evidence))
+        for rule in bound.evidence.on(zones, now):
             if (against := _against(rule, facts)) is not None:
                 yield _for_role(against, rule, role)
+
+
+@lru_cache(maxsize=65_536)
+def _against_said(
+    rules: tuple[StateRule, ...], said: Named, role: str | None
+) -> tuple[Objection, ...]:
+    facts = dict(said)
+    found = ((rule, _against(rule, facts)) for rule in rules)
+    return tuple(
+        _for_role(against, rule, role)._replace(of_text=rule.head.type in _TEXT)
+        for rule, against in found
+        if against is not None
+    )
 
 
 def held_by(
@@ -161,7 +228,7 @@ def held_by(
     if bound is None or not held:
         return
     facts = {"holds": held, "at": now, "message_type": MESSAGE}
-    for rule in _in_force(bound.holds, zones, now):
+    for rule in bound.holds.on(zones, now):
         found = finding(rule, facts, {})
         if found is not None and found.ruling > Ruling.DEADLINE:
             against = Objection(rule.id, found.ruling, found.detail.get("until"))
@@ -183,8 +250,70 @@ def _against(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
             return _without_consent(rule, facts)
         case "revalidate":
             return _out_of_date(rule, facts)
+        case "required_content":
+            return _unsaid(rule, facts)
+        case "third_party_contact":
+            return _told_to_others(rule, facts)
+        case "forbidden_content" | "deliverability" | "step_gate":
+            return _under_conditions(rule, facts)
         case other:
             raise AssertionError(f"{other} is not asked at dispatch")
+
+
+def _under_conditions(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
+    """It is against what its conditions describe; `allows` and words that are not said lift it."""
+    conditions, allows = rule.params["when"], rule.params.get("allows")
+    if meets(conditions, facts) is False or (allows is not None and meets(allows, facts)):
+        return None
+    missing = unknown_of(conditions, facts)
+    words = rule.params.get("words_from")
+    if words is not None and {words, "body"} <= facts.keys():
+        if not speaks_of_any(facts[words], facts["body"]):
+            return None
+    elif words is not None:
+        missing = words if words not in facts else "body"
+    if missing is not None:
+        return Objection(rule.id, Ruling.HOLD, None, missing)
+    # a step that something must come before waits for it; what a text says stays said
+    mildest = "hold" if rule.head.type == "step_gate" else "deny"
+    return Objection(rule.id, Ruling[str(rule.params.get("effect", mildest)).upper()])
+
+
+def _unsaid(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
+    """A fact that tells whether the text says it comes before reading the text."""
+    conditions = rule.params.get("when", {})
+    if meets(conditions, facts) is False:
+        return None
+    says = _says(rule, facts)
+    if says:
+        return None
+    missing = unknown_of(conditions, facts) or ("body" if says is None else None)
+    if missing is not None:
+        return Objection(rule.id, Ruling.HOLD, None, missing)
+    return Objection(rule.id, Ruling.DENY)
+
+
+def _says(rule: StateRule, facts: Mapping[str, Any]) -> bool | None:
+    fact = rule.params.get("fact")
+    if fact is not None and fact in facts:
+        return bool(facts[fact])
+    body = facts.get("body")
+    return None if body is None else MARKS[rule.params["element"]](body)
+
+
+def _told_to_others(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
+    """Somebody else may be written to only if the rule has nothing against it; not knowing whom, nobody."""
+    if "target" not in facts:
+        return Objection(rule.id, Ruling.HOLD, None, "target")
+    if facts["target"] in (BORROWER, *rule.params.get("not_for", ())):
+        return None
+    if meets(rule.params.get("unless", {"never": True}), facts):
+        return None
+    conditions: Mapping[str, Any] = rule.params["deny_if"]
+    if any(meets({name: value}, facts) for name, value in conditions.items()):
+        return Objection(rule.id, Ruling.DENY)
+    missing = unknown_of(conditions, facts)
+    return None if missing is None else Objection(rule.id, Ruling.HOLD, None, missing)
 
 
 def _without_consent(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:

@@ -64,6 +64,8 @@ class Country:
     phones: int | None = None
     adjacent_placeholders: bool = True
     registration: bool = False
+    # subjects that gateways to this country take no text about
+    bans: tuple[str, ...] = ()
     source: str = ""
 
 

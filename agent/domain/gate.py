@@ -45,6 +45,8 @@ class Failing:
     rule: str
     effect: Effect
     until: datetime | None = None
+    # the text that breaks it, where it is the text that does
+    text: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,6 +106,8 @@ class Decision(NamedTuple):
     rules: tuple[str, ...]
     until: datetime | None = None
     point: Point | None = None
+    # texts that kept it from going out, each with a rule that it breaks: work for whoever wrote them
+    texts: tuple[tuple[str, str], ...] = ()
 
 
 def decide(facts: NoticeFacts, packs: Sequence[Pack], now: datetime) -> Decision:
@@ -121,7 +125,11 @@ def decide(facts: NoticeFacts, packs: Sequence[Pack], now: datetime) -> Decision
     if not failing:
         return Decision(Verdict.SEND, (), None, point)
     failing.sort(key=lambda item: -item.effect)
-    return _strictest(facts, failing, now)
+    decision = _strictest(facts, failing, now)
+    texts = tuple(
+        dict.fromkeys((item.text, item.rule) for item in failing if item.text is not None)
+    )
+    return decision._replace(texts=texts) if texts else decision
 
 
 def _strictest(facts: NoticeFacts, failing: Sequence[Failing], now: datetime) -> Decision:
@@ -187,10 +195,10 @@ def _held_by_rules(
 _EFFECT = {Ruling.DEFER: Effect.SNOOZE, Ruling.HOLD: Effect.HOLD, Ruling.DENY: Effect.DENY}
 
 
-def _failing(against: Iterable[Objection]) -> Iterator[Failing]:
+def _failing(against: Iterable[Objection], text: str | None = None) -> Iterator[Failing]:
     for one in against:
         for name in one.names:
-            yield Failing(name, _EFFECT[one.ruling], one.until)
+            yield Failing(name, _EFFECT[one.ruling], one.until, text if one.of_text else None)
 
 
 def _route(
@@ -232,7 +240,8 @@ def _refusals(
     against = [] if own is None else [own]
     way = next((way for way in facts.ways if way.point == point.id), None) or Way(point.id)
     told = facts.contact
-    against += _failing(objections(packs, point.channel, told.role, way, told.zones, now))
+    ruled = objections(packs, point.channel, told.role, way, told.zones, now)
+    against += _failing(ruled, way.text)
     return against
 
 
@@ -272,16 +281,30 @@ def _clock(
 ) -> Iterator[Failing]:
     for name in facts.missing_packs:
         yield Failing(f"pack-missing:{name}", Effect.HOLD)
-    contact = facts.contact
+    contact = _contact(facts, channel)
     if not contact.zones:
         yield Failing("zone-unknown", Effect.HOLD)
         return
-    if contact.channel != channel:
-        contact = contact._replace(channel=channel)
     answer = consult(tuple(packs), contact, now)
     effect = Effect.SNOOZE if answer.until is not None else Effect.HOLD
     for rule in answer.rules:
         yield Failing(rule, effect, answer.until)
+
+
+def _contact(facts: NoticeFacts, channel: str) -> ContactFacts:
+    """The contact that clock rules look at: by this channel, of the class that its text makes it."""
+    if not facts.ways:
+        same = facts.contact.channel == channel
+        return facts.contact if same else facts.contact._replace(channel=channel)
+    classes = {
+        way.content_class
+        for way in facts.ways
+        if any(point.id == way.point and point.channel == channel for point in facts.points)
+    } - {facts.contact.content_class}
+    if not classes and facts.contact.channel == channel:
+        return facts.contact
+    content_class = min(classes, default=facts.contact.content_class)
+    return facts.contact._replace(channel=channel, content_class=content_class)
 
 
 def good_for(facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: str) -> timedelta:
@@ -289,7 +312,7 @@ def good_for(facts: NoticeFacts, packs: Sequence[Pack], now: datetime, channel: 
 
     Looked for in whole minutes, which is what windows are made of.
     """
-    contact = facts.contact._replace(channel=channel)
+    contact = _contact(facts, channel)
     longest = min(KEPT_MAX, facts.not_after - now)
 
     def allowed(at: datetime) -> bool:

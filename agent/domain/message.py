@@ -56,11 +56,11 @@ class Template:
     names: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Texts:
     """Every text, parsed, with what goes around it. Keys are (locale, message) and locale.
 
-    A push is its title and its body.
+    A push is its title and its body. Compared as the very object: texts are read once a process.
     """
 
     sms: Mapping[tuple[str, str], Template]

@@ -1,6 +1,6 @@
 """What a stage does that is no message: a case for a person, an outcome, the end of contact."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -106,4 +106,22 @@ async def open_failure_cases(
                 orjson.dumps({"stage": m.key[2], "anchor": m.key[1], "reason": m.reason}).decode()
                 for m in failed
             ],
+        )
+
+
+async def open_text_cases(
+    conn: Connection, lane: Lane, broken: Mapping[str, Iterable[str]], now: datetime
+) -> None:
+    """A text that breaks a rule is work for whoever wrote it: one case, however many would get it."""
+    if broken:
+        await execute(
+            conn,
+            "open_cases",
+            portfolio=lane.portfolio.id,
+            now=now,
+            kinds=["text-refused" for _ in broken],
+            subjects=[f"text {text}" for text in broken],
+            loans=[None for _ in broken],
+            borrowers=[None for _ in broken],
+            details=[orjson.dumps({"rules": list(rules)}).decode() for rules in broken.values()],
         )

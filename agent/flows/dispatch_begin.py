@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from agent.clock import new_token
 from agent.domain.delivery import DISPATCH_WINDOW, AttemptState, NoticeState
-from agent.domain.frame import MessageClass, Setting, country_of
+from agent.domain.frame import Role
 from agent.domain.gate import (
     Decision,
     Point,
@@ -18,12 +18,13 @@ from agent.domain.gate import (
     decide,
     good_for,
 )
-from agent.domain.ladder import Action, Grade, Problem, Stage
+from agent.domain.ladder import Action, Problem
 from agent.domain.message import Composed, Wording, compose
 from agent.flows.carriers import Traffics, note_probes, read_traffic
-from agent.flows.dispatch_acts import Act, open_failure_cases, store_acts
+from agent.flows.dispatch_acts import Act, open_failure_cases, open_text_cases, store_acts
 from agent.flows.dispatch_case import Case, case_of, facts_hash, today_in
-from agent.flows.dispatch_conduct import read_conduct
+from agent.flows.dispatch_conduct import Conduct, address_of, read_conduct
+from agent.flows.dispatch_texts import setting_of
 from agent.flows.lane import Lane, ladder_for
 from agent.store.connect import LOST
 from agent.store.dispatch import (
@@ -39,15 +40,13 @@ from agent.store.dispatch import (
     move_notices,
     read_facts,
 )
-from agent.store.keyring import PersonKey, Unreadable, body_place, contact_place, seal, unseal
+from agent.store.keyring import body_place, seal
 from agent.store.sql import Connection, fetch
 from channels.base import Message
 from channels.crash_points import CrashPoint, reached
 
 BUSY_FIRST = timedelta(seconds=30)
 BUSY_MAX = timedelta(minutes=10)
-# "+" and more digits than any calling code has: two numbers that begin alike are of one country.
-_NATION = 8
 
 
 class Outgoing(NamedTuple):
@@ -90,8 +89,10 @@ class _Batch:
     moves: list[Move] = field(default_factory=list)
     acts: list[Act] = field(default_factory=list)
     taken_numbers: set[tuple[str, bytes]] = field(default_factory=set)
-    settings: dict[tuple[str | None, Grade], Setting] = field(default_factory=dict)
     traffic: Traffics = field(default_factory=Traffics)
+    conduct: Conduct = field(default_factory=Conduct)
+    # texts that kept notices from going out, and the rules that they break
+    broken: dict[str, dict[str, None]] = field(default_factory=dict)
 
 
 async def begin(lane: Lane) -> Begun:
@@ -123,15 +124,17 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
     batch.portfolio_rev = facts.rev
     reached(CrashPoint.BEGIN_CLAIMED)
     batch.traffic = await read_traffic(conn, lane, facts, batch.now)
-    conduct = await read_conduct(conn, lane, facts)
+    batch.conduct = await read_conduct(conn, lane, facts)
     ladders = {
         version: await ladder_for(conn, lane.portfolio, version)
         for version in {notice.version for notice in notices}
     }
     for notice in notices:
-        case = case_of(notice, ladders[notice.version], facts, lane, batch.now, conduct)
+        case = case_of(notice, ladders[notice.version], facts, lane, batch.now, batch.conduct)
         decision = _decide(case, lane, batch)
         batch.decisions.append((case, decision))
+        for text, rule in decision.texts:
+            batch.broken.setdefault(text, {})[rule] = None
         _follow(case, decision, facts, lane, batch)
     await _write(conn, lane, batch)
     await note_probes(conn, lane, batch.traffic, batch.outgoing)
@@ -230,13 +233,15 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     wording = Wording(
         lane.portfolio.lender, case.loan.ref, amount, case.loan.currency, case.notice.anchor, today
     )
-    try:
-        key, address = _address(case, row, lane)
-    except Unreadable:
+    opened = address_of(batch.conduct, row, case.person, lane)
+    if opened is None:
         # one damaged row must not stop the others
         batch.moves.append(_move(case, NoticeState.FAILED, reason="unreadable-address"))
         return
-    setting = _setting(case.stage, row.point.channel, address, lane, batch)
+    key, address = opened
+    third = lane.portfolio.role is Role.THIRD_PARTY
+    first = third and batch.conduct.is_first(facts, case.notice.loan_id, case.person.id)
+    setting = setting_of(case.stage, row.point.channel, address, lane, first=first)
     composed = compose(
         lane.texts, case.stage.message, row.point.channel, case.person.locale, wording, setting
     )
@@ -263,27 +268,6 @@ def _text_refused(row: PointRow, composed: Composed, batch: _Batch) -> str | Non
     country = traffic.countries.get(row.point.id, "")
     refused = traffic.carrier.text_refused(country, composed.body)
     return None if refused is None else f"text-{refused}"
-
-
-def _address(case: Case, row: PointRow, lane: Lane) -> tuple[PersonKey, str]:
-    assert case.person.data_key is not None
-    key = lane.keyring.person_key(case.person.data_key)
-    place = contact_place(lane.portfolio.id, row.point.id)
-    return key, unseal(key, row.address, place).decode()
-
-
-def _setting(stage: Stage, channel: str, address: str, lane: Lane, batch: _Batch) -> Setting:
-    """What is put around the text follows the country of the number and what the message is."""
-    begins = address[:_NATION] if channel == "sms" else None
-    found = batch.settings.get((begins, stage.grade))
-    if found is None:
-        country = None if begins is None else country_of(begins, lane.texts.countries.values())
-        reminder = stage.grade is Grade.REMINDER
-        found = Setting(
-            country, message_class=MessageClass.REMINDER if reminder else MessageClass.COLLECTION
-        )
-        batch.settings[begins, stage.grade] = found
-    return found
 
 
 def _outgoing(
@@ -358,6 +342,7 @@ async def _write(conn: Connection, lane: Lane, batch: _Batch) -> None:
     await move_notices(conn, lane.portfolio.id, batch.moves, batch.now)
     failed = [move for move in batch.moves if move.state == NoticeState.FAILED]
     await open_failure_cases(conn, lane, failed, batch.now)
+    await open_text_cases(conn, lane, batch.broken, batch.now)
 
 
 def _stored(case: Case, decision: Decision, lane: Lane, now: datetime) -> NewDecision:

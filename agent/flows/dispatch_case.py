@@ -10,11 +10,12 @@ import orjson
 
 from agent.domain.calendar import local_date
 from agent.domain.conduct import Contact, ContactFacts
+from agent.domain.conduct_ways import Way
 from agent.domain.gate import GUARD, Hold, NoticeFacts
 from agent.domain.ladder import Action, Ladder, Stage, superseded_at
 from agent.domain.standing import Status
 from agent.domain.zonetime import seconds_of
-from agent.flows.dispatch_conduct import NOTHING, Conduct, quiet_of, waived_by, ways_of
+from agent.flows.dispatch_conduct import NOTHING, Conduct, Told, quiet_of, waived_by, ways_of
 from agent.flows.lane import Lane
 from agent.store.dispatch import (
     Facts,
@@ -72,9 +73,25 @@ def case_of(
         paused_channels=_paused_channels(facts),
         missing_packs=lane.rules_for(person.region).missing,
         delivered=notice.key in facts.delivered,
-        ways=ways_of(conduct, points, person, lane, now) if conduct.evidence else (),
+        ways=_ways(facts, notice, stage, person, points, lane, conduct, now),
     )
     return Case(notice, stage, loan, person, gate_facts, points)
+
+
+def _ways(
+    facts: Facts,
+    notice: NoticeRow,
+    stage: Stage | None,
+    person: PersonRow,
+    points: tuple[PointRow, ...],
+    lane: Lane,
+    conduct: Conduct,
+    now: datetime,
+) -> tuple[Way, ...]:
+    if stage is None or not (conduct.evidence or conduct.of_texts):
+        return ()
+    first = conduct.is_first(facts, notice.loan_id, person.id)
+    return ways_of(conduct, points, Told(stage, person, first), lane, now)
 
 
 def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -> tuple[str, ...]:

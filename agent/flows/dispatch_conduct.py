@@ -6,14 +6,24 @@ from datetime import date, datetime
 
 from agent.domain.calendar import local_date
 from agent.domain.conduct_base import Quiet
-from agent.domain.conduct_ways import Way, days_since, facts_asked
+from agent.domain.conduct_ways import Named, Way, days_since, facts_asked
 from agent.domain.event import GivenTo, Scope
 from agent.domain.frame import Role
+from agent.domain.ladder import Stage
+from agent.flows.dispatch_texts import profile, said_of, sender_of, setting_of
 from agent.flows.lane import Lane
-from agent.store.conduct import EvidenceRow, Wishes, read_evidence, read_wishes
+from agent.store.conduct import (
+    EvidenceRow,
+    Wishes,
+    read_contacted,
+    read_evidence,
+    read_wishes,
+)
 from agent.store.dispatch import Facts, PersonRow, PointRow
+from agent.store.keyring import PersonKey, Unreadable, contact_place, unseal
 from agent.store.sql import Connection
 
+Opened = tuple[PersonKey, str]
 _WISHES = frozenset({"quiet", "waivers"})
 _EVIDENCE = frozenset(
     ("sms_consent", "express_consent", "days_since_consent", "days_since_consumer_text",
@@ -28,21 +38,40 @@ class Conduct:
     asked: frozenset[str] = frozenset()
     wishes: Mapping[int, Wishes] = field(default_factory=dict)
     evidence: Mapping[int, EvidenceRow] = field(default_factory=dict)
+    # loans of which somebody was told before
+    contacted: frozenset[int] = frozenset()
+    # read once, for the country that rules ask for and for sending
+    addresses: dict[int, Opened] = field(default_factory=dict)
+
+    @property
+    def of_texts(self) -> bool:
+        """Whether any rule looks at what a message says, at its step or at where it goes."""
+        return bool(self.asked - _WISHES - _EVIDENCE)
+
+    def is_first(self, facts: Facts, loan: int, person: int) -> bool:
+        """Whether nobody was told of this loan yet, this batch included."""
+        told = facts.contacts.get(person, ())
+        return loan not in self.contacted and all(key[0] != loan for key, _, _ in told)
 
 
 NOTHING = Conduct()
 
 
 async def read_conduct(conn: Connection, lane: Lane, facts: Facts) -> Conduct:
-    """Read what the packs of these people's places ask for; the house asks for nothing."""
+    """Read what the packs of these people's places ask for; the house asks for nothing.
+
+    Who collects for others says so in a first message otherwise than in later ones, whatever packs say.
+    """
     asked = facts_asked_of(lane, facts)
-    if not asked:
-        return NOTHING
+    firsts = "first_communication" in asked or lane.portfolio.role is Role.THIRD_PARTY
+    if not asked and not firsts:
+        return Conduct()
     portfolio, people = lane.portfolio.id, list(facts.people)
     return Conduct(
         asked,
         await read_wishes(conn, portfolio, people) if asked & _WISHES else {},
         await read_evidence(conn, portfolio, people) if asked & _EVIDENCE else {},
+        await read_contacted(conn, portfolio, list(facts.loans)) if firsts else frozenset(),
     )
 
 
@@ -70,18 +99,57 @@ def waived_by(conduct: Conduct, person: int, role: Role | None) -> frozenset[str
 _HERE = {Role.FIRST_PARTY: GivenTo.LENDER, Role.THIRD_PARTY: GivenTo.COLLECTOR}
 
 
+@dataclass(frozen=True, slots=True)
+class Told:
+    """What a notice would tell, to whom."""
+
+    stage: Stage
+    person: PersonRow
+    first: bool
+
+
 def ways_of(
-    conduct: Conduct, points: tuple[PointRow, ...], person: PersonRow, lane: Lane, now: datetime
+    conduct: Conduct, points: tuple[PointRow, ...], told: Told, lane: Lane, now: datetime
 ) -> tuple[Way, ...]:
     """What is known of each way to a person, as far as rules ask."""
-    if not conduct.evidence or not person.zones:
-        return ()
-    today = local_date(now, person.zones[0])
-    return tuple(
-        Way(row.point.id, tuple(_evidence(known, lane.portfolio.role, person.zones[0], today)))
-        for row in points
-        if (known := conduct.evidence.get(row.point.id)) is not None
-    )
+    zones = told.person.zones
+    today = local_date(now, zones[0]) if zones else None
+    return tuple(_way(conduct, row, told, lane, today) for row in points)
+
+
+def _way(conduct: Conduct, row: PointRow, told: Told, lane: Lane, today: date | None) -> Way:
+    evidence: Named = ()
+    known = conduct.evidence.get(row.point.id)
+    if known is not None and today is not None:
+        evidence = tuple(_evidence(known, lane.portfolio.role, told.person.zones[0], today))
+    if not conduct.of_texts or told.stage.message is None:
+        return Way(row.point.id, evidence)
+    channel, lender = row.point.channel, lane.portfolio.lender
+    opened = address_of(conduct, row, told.person, lane)
+    address = None if opened is None else opened[1]
+    setting = setting_of(told.stage, channel, address, lane, first=told.first)
+    text = profile(lane.texts, told.stage.message, channel, told.person.locale, lender, setting)
+    if text is None:
+        # it fails as a notice without a text when it is about to be sent
+        return Way(row.point.id, evidence)
+    step = (told.stage.id, told.stage.grade.value)
+    sender = sender_of(lane, row, address, lane.texts.countries.get(setting.country or ""))
+    said = said_of(text, channel, step, lane.portfolio.role, sender, first=told.first)
+    return Way(row.point.id, evidence, said, text.content_class, text.name)
+
+
+def address_of(conduct: Conduct, row: PointRow, person: PersonRow, lane: Lane) -> Opened | None:
+    """A person's key and an address in the clear, read once a batch; None if it cannot be read."""
+    known = conduct.addresses.get(row.point.id)
+    if known is None and person.data_key is not None:
+        try:
+            key = lane.keyring.person_key(person.data_key)
+            place = contact_place(lane.portfolio.id, row.point.id)
+            known = key, unseal(key, row.address, place).decode()
+        except Unreadable:
+            return None
+        conduct.addresses[row.point.id] = known
+    return known
 
 
 def _evidence(

@@ -111,7 +111,12 @@ def _run(
             {"id": stage.id, "grade": stage.grade.value, "offset_days": stage.offset_days}
             for stage in told.ladder.stages
         ],
-        "rules": {rule.id: rule.source.phrase for pack in told.packs for rule in pack.rules},
+        "rules": {
+            rule.id: rule.source.phrase
+            for pack in told.packs
+            for rules in (pack.rules, pack.states)
+            for rule in rules
+        },
         "wall_seconds": seconds() - told.began,
         "phases": played.phases,
         **facts,

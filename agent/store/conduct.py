@@ -51,3 +51,11 @@ async def read_evidence(
         )
         for row in rows
     }  # fmt: skip
+
+
+async def read_contacted(
+    conn: Connection, portfolio_id: int, loans: Sequence[int]
+) -> frozenset[int]:
+    """Those of these loans of which somebody was ever told."""
+    rows = await fetch(conn, "contacted_loans", portfolio=portfolio_id, ids=loans)
+    return frozenset(row["id"] for row in rows)

@@ -230,7 +230,7 @@ async def test_the_house_asks_for_nothing_and_nothing_is_read(town: World) -> No
     lane = await lane_under(town, ("house",), role=None)
     async with town.pool.acquire() as conn:
         facts = await read_facts(conn, lane.portfolio.id, [], town.clock.now())
-        assert await read_conduct(conn, lane, facts) is NOTHING
+        assert await read_conduct(conn, lane, facts) == NOTHING
     assert facts_asked(lane.packs, None) == frozenset()
     assert "sms_consent" in facts_asked((*lane.packs, pack_of(DIRECT)), None)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.domain.content import links, said, text_facts
-from agent.flows.rules import shorteners, word_lists
+from agent.domain.content import MARKS, facts_said, links, said
+from agent.flows.rules import frames, shorteners, word_lists
 from templates import locales
 
 
@@ -73,12 +73,45 @@ def test_shorteners_are_known() -> None:
 
 def test_facts_for_the_rules_come_from_the_text() -> None:
     english = word_lists()["en"]
-    assert text_facts("Quick Cash: thank you.", "sms", english) == {
-        "body": "Quick Cash: thank you."
-    }
-    suing = text_facts("Pay within 24 hours or we sue.", "sms", english)
+    assert facts_said("Quick Cash: thank you.", "sms", english) == {
+        "content_class": "collection", "threatens_suit": False, "threatens_action": False,
+        "overshadows": False, "deadline_hours": None, "lockscreen_shows_debt": False,
+        "discloses_debt_to_others": False,
+    }  # fmt: skip
+    suing = facts_said("Pay within 24 hours or we sue.", "sms", english)
     assert suing["threatens_suit"] is True
     assert (suing["deadline_hours"], suing["overshadows"]) == (24, True)
-    assert text_facts("You owe 5", "push", english)["lockscreen_shows_debt"] is True
-    assert "lockscreen_shows_debt" not in text_facts("You owe 5", "sms", english)
-    assert text_facts("A discount for you", "sms", english)["content_class"] == "solicitation"
+    assert facts_said("You owe 5", "push", english)["lockscreen_shows_debt"] is True
+    assert facts_said("You owe 5", "sms", english)["lockscreen_shows_debt"] is False
+    assert facts_said("A discount for you", "sms", english)["content_class"] == "solicitation"
+    # in a language that nobody wrote lists for, nobody can say what a text threatens or sells
+    assert facts_said("Kami akan menuntut", "sms", ()) == {}
+
+
+@pytest.mark.parametrize("locale", locales())
+def test_what_the_frame_adds_is_found_in_every_language(locale: str) -> None:
+    frame = frames()[locale]
+    assert MARKS["opt_out_line"](frame.opt_out)
+    assert MARKS["initial_disclosure"](frame.first_disclosure)
+    assert MARKS["collector_disclosure"](frame.disclosure)
+    assert MARKS["sender_name"](frame.signature.replace("{lender}", "Quick Cash") + "Hello")
+    for text in (frame.signature + "Hello", "Gracias, nos vemos", "您的账单已到期"):
+        assert not any(
+            MARKS[element](text) for element in MARKS if element.startswith(("o", "i", "c"))
+        )
+
+
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("To stop: lender.example/stop", True),
+        ("To opt out call 0800 123 456", True),
+        ("Opt out in the app", True),
+        ("Unsubscribe: help@lender.com", True),
+        # a sender that takes no replies cannot be answered
+        ("Reply STOP to opt out.", False),
+        ("See lender.example/loan", False),
+    ],
+)
+def test_another_way_out_needs_no_answer_to_the_sender(text: str, found: bool) -> None:
+    assert MARKS["other_opt_out_route"](text) is found

@@ -14,3 +14,14 @@ select c.id, c.consent_source is not null as consented, c.consent_at, e.given_to
 from contact_point c
 left join contact_evidence e on e.portfolio_id = :portfolio and e.contact_point_id = c.id
 where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[]);
+
+-- name: contacted_loans
+-- Which of these loans somebody was ever told of: what is not proven unsent may have been read.
+select l.id from loan l
+where l.portfolio_id = :portfolio and l.id = any(:ids::bigint[])
+  and (exists (select 1 from attempt a
+               where a.portfolio_id = :portfolio and a.borrower_id = l.borrower_id and a.loan_id = l.id
+                 and a.state not in ('refused', 'absent'))
+       or exists (select 1 from attempt_archive a
+                  where a.portfolio_id = :portfolio and a.loan_id = l.id
+                    and a.state not in ('refused', 'absent')));
