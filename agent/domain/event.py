@@ -167,6 +167,12 @@ class Flagged(NamedTuple):
 Fact = Opened | Rescheduled | Closed | Posted | Reversed | Fee | Updated | Flagged
 
 
+# What is not about a loan, and what says something of a person; tuples, because a union that stands
+# in the call is built anew for every event.
+ABOUT_PEOPLE = (Updated, Flagged)
+ABOUT_THEM = (Opened, Updated)
+
+
 class Event(NamedTuple):
     id: str
     source: str

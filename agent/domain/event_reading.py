@@ -5,7 +5,8 @@ Only shape is checked here. Whether a fact fits the loan it names is decided by 
 
 import re
 from collections.abc import Mapping
-from datetime import date, datetime
+from datetime import UTC, date, datetime
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from agent.domain.calendar import known_zone
@@ -98,7 +99,8 @@ def _portfolio(named: object) -> str | None:
 
 
 def _subject(raw: Mapping[str, Any], data: Mapping[str, Any]) -> str:
-    if raw.get("subject") in (None, ""):
+    named = raw.get("subject")
+    if named is None or named == "":
         return _text({"subject": _borrower_ref(data)}, "subject")
     return _text(raw, "subject")
 
@@ -110,6 +112,8 @@ def _borrower_ref(data: Mapping[str, Any]) -> object:
 
 def _text(raw: Mapping[str, Any], key: str, longest: int = REF_MAX) -> str:
     value = raw.get(key)
+    if type(value) is str and 0 < len(value) <= REF_MAX and "\x00" not in value:
+        return value
     if isinstance(value, int) and not isinstance(value, bool):
         value = str(value)
     if not isinstance(value, str) or not 0 < len(value) <= longest or "\x00" in value:
@@ -118,11 +122,14 @@ def _text(raw: Mapping[str, Any], key: str, longest: int = REF_MAX) -> str:
 
 
 def _optional(raw: Mapping[str, Any], key: str) -> str | None:
-    return None if raw.get(key) is None else _text(raw, key)
+    value = raw.get(key)
+    if value is None or (type(value) is str and 0 < len(value) <= REF_MAX and "\x00" not in value):
+        return value
+    return _text(raw, key)
 
 
 def parse_instant(value: object, key: str) -> datetime:
-    """An RFC 3339 instant with its offset, within the years that a loan can live in."""
+    """An RFC 3339 instant with its offset, within the years that a loan can live in; read as UTC."""
     if not isinstance(value, str):
         raise _Bad(Reason.MISSING_FIELD if value is None else Reason.BAD_TIME, key)
     try:
@@ -131,7 +138,8 @@ def parse_instant(value: object, key: str) -> datetime:
         raise _Bad(Reason.BAD_TIME, key) from None
     if at.tzinfo is None or not EARLIEST_YEAR < at.year < LATEST_YEAR:
         raise _Bad(Reason.BAD_TIME, key)
-    return at
+    # instants of one zone are compared and stored without asking either for its offset
+    return at.astimezone(UTC)
 
 
 def _day(value: object, key: str) -> date:
@@ -186,7 +194,7 @@ def _parts(raw: object, currency: str) -> tuple[Part, ...]:
         parts.append(Part(number, _day(item.get("due_on"), "installments.due_on"), amount))
     if len({part.number for part in parts}) != len(parts):
         raise _Bad(Reason.NO_INSTALMENTS, "installments.number")
-    return tuple(sorted(parts, key=lambda part: part.number))
+    return tuple(sorted(parts, key=attrgetter("number")))
 
 
 def _contact(raw: object) -> Contact:
@@ -268,8 +276,8 @@ def _person(data: Mapping[str, Any], subject: str | None) -> Person:
         region=_optional(raw, "region"),
         zones=_zones(raw),
         contacts=tuple(_contact(contact) for contact in contacts),
-        quiet=_good(read_quiet(raw.get("quiet_hours"))),
-        waivers=_good(read_waivers(raw.get("waivers"), parse_instant)),
+        quiet=_good(read_quiet(raw["quiet_hours"])) if "quiet_hours" in raw else None,
+        waivers=_good(read_waivers(raw["waivers"], parse_instant)) if "waivers" in raw else None,
         whereabouts=_whereabouts(raw),
     )
 

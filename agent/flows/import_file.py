@@ -11,12 +11,13 @@ from dataclasses import dataclass, field
 from itertools import chain
 from operator import attrgetter
 from pathlib import Path
+from typing import NamedTuple
 
 from agent.clock import Clock, seconds
 from agent.domain.mapping import Mapping
 from agent.flows.import_csv import pending_rows
 from agent.flows.import_source import Break, Numbered, Source
-from agent.flows.intake import BATCH, Desk, Problem, Taken, take_batch
+from agent.flows.intake import BATCH, Desk, Problem, Taken, read_in_slices, take_batch
 from agent.flows.reading import Pending, Read, Unread, read_pending
 
 # What is held at once: enough for a loan's history to be applied in one go, whatever the file's size.
@@ -43,10 +44,8 @@ class Imported:
         return not self.taken.rejected and self.broken is None
 
 
-@dataclass(frozen=True, slots=True)
-class _Batch:
-    reads: list[Read]
-    unreads: list[Unread]
+class _Batch(NamedTuple):
+    pieces: list[Pending]
     # how many bytes of the file are done with once this batch is
     upto: int
 
@@ -61,30 +60,40 @@ async def import_file(
     progress: Progress = lambda _done, _size: None,
     prepare: Callable[[list[Read]], Awaitable[None]] | None = None,
 ) -> Imported:
-    """Take a file in; the next batch is read in a thread while PostgreSQL works on this one.
+    """Take a file in; the next batch is read while PostgreSQL works on this one.
 
     Raises `Unusable` before anything is taken if the file cannot be read at all.
     """
     begun, done = seconds(), Imported()
     source = Source(path)
     batches = _batches(source, _pending(source, mapping, done.notes))
-    loop = asyncio.get_running_loop()
-    upcoming = loop.run_in_executor(None, next, batches, None)
+    upcoming = asyncio.create_task(_read_next(batches))
     try:
-        while (batch := await upcoming) is not None:
-            upcoming = loop.run_in_executor(None, next, batches, None)
+        while (found := await upcoming) is not None:
+            upcoming = asyncio.create_task(_read_next(batches))
+            reads, unreads, upto = found
             if prepare is not None:
-                await prepare(batch.reads)
-            taken = await take_batch(desk, batch.reads, batch.unreads, clock.now())
+                await prepare(reads)
+            taken = await take_batch(desk, reads, unreads, clock.now())
             for problem in sorted(taken.problems, key=attrgetter("line")):
                 refused(problem)
             taken.problems.clear()
             done.taken.add(taken)
-            progress(batch.upto, source.size)
+            progress(upto, source.size)
     finally:
         await asyncio.wait([upcoming])
     done.lines, done.broken, done.seconds = source.lines, source.broken, seconds() - begun
     return done
+
+
+async def _read_next(
+    batches: Iterator[_Batch],
+) -> tuple[list[Read], list[Unread], int] | None:
+    """The file is unpacked and cut into lines in a thread; lines are read in between."""
+    batch: _Batch | None = await asyncio.to_thread(next, batches, None)
+    if batch is None:
+        return None
+    return (*await read_in_slices(batch.pieces, read_pending), batch.upto)
 
 
 def _pending(source: Source, mapping: Mapping | None, notes: list[str]) -> Iterator[Pending]:
@@ -117,8 +126,7 @@ def _batches(source: Source, pending: Iterator[Pending]) -> Iterator[_Batch]:
         read, count = source.read - begun, 0
         for batch in _by_loan(window):
             count += len(batch)
-            reads, unreads = read_pending(batch)
-            yield _Batch(reads, unreads, begun + read * count // len(window))
+            yield _Batch(batch, begun + read * count // len(window))
         begun += read
 
 

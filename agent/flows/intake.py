@@ -5,10 +5,11 @@ One transaction a batch. What does not fit is kept with its reason and stops not
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
+from typing import TypeVar
 
 import asyncpg
 import orjson
@@ -35,7 +36,8 @@ from agent.store.intake import EventRow, insert_events
 from agent.store.keyring import Keyring, event_place, line_place, seal
 from agent.store.sql import Connection, execute, fetch_value
 
-BATCH = 2_000
+T = TypeVar("T")
+BATCH = 4_000
 _SLICE = 50
 _ROWS = 250
 # two imports of one file meet again and again; each time one of them gets further
@@ -123,17 +125,23 @@ async def take(desk: Desk, lines: Iterable[tuple[int, bytes]], now: datetime) ->
 async def _batches(
     lines: Iterable[tuple[int, bytes]],
 ) -> AsyncIterator[tuple[list[Read], list[Unread]]]:
-    """Batches of what was read, a slice at a time, so that PostgreSQL is answered in between."""
     coming = iter(lines)
     while batch := list(islice(coming, BATCH)):
-        reads: list[Read] = []
-        unreads: list[Unread] = []
-        for start in range(0, len(batch), _SLICE):
-            more, bad = read_lines(batch[start : start + _SLICE])
-            reads += more
-            unreads += bad
-            await asyncio.sleep(0)
-        yield reads, unreads
+        yield await read_in_slices(batch, read_lines)
+
+
+async def read_in_slices(
+    pieces: Sequence[T], read: Callable[[Sequence[T]], tuple[list[Read], list[Unread]]]
+) -> tuple[list[Read], list[Unread]]:
+    """Read a batch with pauses: in a thread of its own it would keep the loop from running instead."""
+    reads: list[Read] = []
+    unreads: list[Unread] = []
+    for start in range(0, len(pieces), _SLICE):
+        more, bad = read(pieces[start : start + _SLICE])
+        reads += more
+        unreads += bad
+        await breathe()
+    return reads, unreads
 
 
 async def take_batch(
@@ -298,9 +306,10 @@ def _sealed(
     if personal is None:
         return None
     person = people.by_ref.get((portfolio_id, person_ref(event) or ""))
-    if person is None or person.key is None:
+    key = None if person is None else person.key
+    if key is None:
         return keyring.seal_loose(personal, event_place(event.id))
-    return seal(person.key, personal, event_place(event.id))
+    return seal(key, personal, event_place(event.id))
 
 
 async def _unpark(conn: Connection, woken: Sequence[tuple[Item, int]], step: int) -> None:

@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from agent.domain.account import Applied, Loan, Numbered, apply, move_zone, reaches_back
-from agent.domain.event import Flagged, Opened, Updated
+from agent.domain.event import ABOUT_PEOPLE, Opened
 from agent.domain.standing import Payment, Status
 from agent.flows.behind import breathe
 from agent.flows.intake_work import People
@@ -74,7 +74,7 @@ async def apply_loans(
 def _by_loan(items: Sequence[Item]) -> dict[Ref, Work]:
     works: dict[Ref, Work] = {}
     for item in items:
-        if item.refused is not None or isinstance(item.event.fact, Updated | Flagged):
+        if item.refused is not None or isinstance(item.event.fact, ABOUT_PEOPLE):
             continue
         key = (item.portfolio_id, item.event.subject)
         if key not in works:

@@ -8,7 +8,7 @@ from typing import Any
 
 import orjson
 
-from agent.domain.event import Contact, Opened, Person, Updated
+from agent.domain.event import ABOUT_THEM, Contact, Opened, Person, Updated
 from agent.domain.places import number_block
 from agent.flows.intake_conduct import (
     LONG_AGO,
@@ -40,7 +40,8 @@ CHANNELS = frozenset({"sms", "push"})
 class Changes:
     """What a batch says of people, to be written."""
 
-    points: list[tuple[Any, ...]] = field(default_factory=list)
+    # new contact points are written as they stand at the end of the batch
+    points: list[tuple[PersonWork, Address, Contact, Point]] = field(default_factory=list)
     numbers: dict[tuple[int, str, bytes], None] = field(default_factory=dict)
     known: dict[tuple[int, int], Point] = field(default_factory=dict)
     consents: Words = field(default_factory=dict)
@@ -59,7 +60,7 @@ async def learn_people(
     told = [
         (item, item.event.fact)
         for item in items
-        if isinstance(item.event.fact, Opened | Updated) and item.refused is None
+        if isinstance(item.event.fact, ABOUT_THEM) and item.refused is None
     ]
     await _welcome(conn, keyring, portfolios, people, [(i, f.person) for i, f in told])
     await _load_points(conn, people, {(i.portfolio_id, f.person.ref) for i, f in told})
@@ -100,18 +101,24 @@ async def lock_people(conn: Connection, keyring: Keyring, places: Places) -> Peo
 
 
 def _stored(row: Any, keyring: Keyring) -> PersonWork:
-    key = keyring.person_key(row["data_key"]) if row["data_key"] is not None else None
-    name = None
-    if key is not None and row["personal"] is not None:
-        place = borrower_place(row["portfolio_id"], row["id"])
-        name = orjson.loads(unseal(key, row["personal"], place)).get("name")
     told, zones = row["told"], tuple(row["zones"])
     placing = Placing(zones, row["region"], row["clues"], stale=False)
     return PersonWork(
         row["portfolio_id"], row["id"], row["ref"], row["locale"],
         first_place(row["region"]) if "region" in told else None, zones if "zones" in told else (),
-        key, row["rev"], name, is_new=False, told=told, placing=placing,
+        keyring, row["data_key"], row["personal"], row["rev"], is_new=False, told=told,
+        placing=placing,
     )  # fmt: skip
+
+
+def _name_of(person: PersonWork) -> str | None:
+    """The name as it is stored."""
+    key = person.key
+    if key is None or person.personal is None:
+        return None
+    place = borrower_place(person.portfolio_id, person.id)
+    named: str | None = orjson.loads(unseal(key, person.personal, place)).get("name")
+    return named
 
 
 async def _welcome(
@@ -130,17 +137,13 @@ async def _welcome(
     for ((portfolio_id, ref), person), identity in zip(new.items(), ids, strict=True):
         home = portfolios[portfolio_id]
         locale = person.locale or home.locale
+        key = keyring.new_person_key()
         people.add(
             PersonWork(
-                portfolio_id,
-                identity,
-                ref,
-                locale,
-                person.region,
-                person.zones,
-                keyring.new_person_key(),
+                portfolio_id, identity, ref, locale, person.region, person.zones, keyring,
+                key.wrapped, opened=key,
             )
-        )
+        )  # fmt: skip
 
 
 async def _load_points(conn: Connection, people: People, refs: set[tuple[int, str]]) -> None:
@@ -161,6 +164,8 @@ def _learn(person: PersonWork, told: Person, item: Item) -> None:
     """The newest word wins; what an event leaves out stays as it was."""
     at = item.event.at.timestamp()
     person.heard = True
+    if told.name and person.name is None:
+        person.name = _name_of(person)
     for name in ("locale", "region", "name", "zones"):
         said = getattr(told, name)
         if not said or at < person.told.get(name, _NEVER):
@@ -230,11 +235,12 @@ def _name(
 ) -> None:
     point = person.points.get(where)
     if point is None:
-        changes.points.append(_point(person, fresh_id, contact, where[1], at))
-        changes.numbers[person.portfolio_id, *where] = None
         consent = (contact.consent_source, contact.consent_at)
         block = number_block(contact.address) if contact.channel == "sms" else None
-        person.points[where] = Point(fresh_id, "active", at, consent, block)
+        point = Point(fresh_id, "active", at, consent, block, is_new=True)
+        person.points[where] = point
+        changes.points.append((person, where, contact, point))
+        changes.numbers[person.portfolio_id, *where] = None
         person.placing.stale = True
         if contact.evidence is not None:
             hear(changes.consents, (person.portfolio_id, fresh_id), contact, at, at)
@@ -246,7 +252,8 @@ def _name(
         point.consent = said
     if point.told_at < at:
         point.told_at = at
-        changes.known[person.portfolio_id, point.id] = point
+        if not point.is_new:
+            changes.known[person.portfolio_id, point.id] = point
     if point.status == "withdrawn":
         _change(person, where, changes, status="active")
 
@@ -256,27 +263,29 @@ def _change(person: PersonWork, where: Address, changes: Changes, *, status: str
     point.status = status
     person.placing.stale = True
     changes.numbers[person.portfolio_id, *where] = None
-    changes.known[person.portfolio_id, point.id] = point
+    if not point.is_new:
+        changes.known[person.portfolio_id, point.id] = point
 
 
-def _point(
-    person: PersonWork, identity: int, contact: Contact, address_key: bytes, at: datetime
+def _point_row(
+    person: PersonWork, where: Address, contact: Contact, point: Point
 ) -> tuple[Any, ...]:
-    assert person.key is not None
-    place = contact_place(person.portfolio_id, identity)
-    sealed = seal(person.key, contact.address.encode(), place)
+    key = person.key
+    assert key is not None
+    place = contact_place(person.portfolio_id, point.id)
+    sealed = seal(key, contact.address.encode(), place)
     return (
-        person.portfolio_id, identity, person.id, contact.channel, contact.provider, sealed,
-        address_key, "active", contact.consent_source, contact.consent_at, at,
-        number_block(contact.address) if contact.channel == "sms" else None,
+        person.portfolio_id, point.id, person.id, contact.channel, contact.provider, sealed,
+        where[1], point.status, contact.consent_source, contact.consent_at, point.told_at,
+        point.block,
     )  # fmt: skip
 
 
 def _personal(person: PersonWork) -> bytes | None:
-    if person.key is None or person.name is None:
-        return None
+    if person.name is None or (key := person.key) is None:
+        return person.personal
     text = orjson.dumps({"name": person.name})
-    return seal(person.key, text, borrower_place(person.portfolio_id, person.id))
+    return seal(key, text, borrower_place(person.portfolio_id, person.id))
 
 
 async def _write(conn: Connection, people: People, changes: Changes, now: datetime) -> None:
@@ -286,7 +295,7 @@ async def _write(conn: Connection, people: People, changes: Changes, now: dateti
         [
             (
                 p.portfolio_id, p.id, p.ref, p.locale, p.placing.region, list(p.placing.zones),
-                p.key.wrapped if p.key else None, _personal(p), p.told, p.placing.clues, now,
+                p.wrapped, _personal(p), p.told, p.placing.clues, now,
             )
             # in one order, so that two transactions with the same new people cannot lock each other
             for p in sorted(everyone, key=attrgetter("portfolio_id", "ref"))
@@ -311,7 +320,7 @@ async def _write(conn: Connection, people: People, changes: Changes, now: dateti
             channels=[n[1] for n in changes.numbers],
             keys=[n[2] for n in changes.numbers],
         )
-    await insert_points(conn, changes.points)
+    await insert_points(conn, [_point_row(*point) for point in changes.points])
     if changes.known:
         await execute(
             conn,
@@ -336,7 +345,7 @@ async def _update(conn: Connection, changed: Sequence[PersonWork], now: datetime
         zones=[",".join(p.placing.zones) for p in changed],
         clues=[p.placing.clues for p in changed],
         personals=[_personal(p) for p in changed],
-        keys=[p.key.wrapped if p.key else None for p in changed],
+        keys=[p.wrapped for p in changed],
         tolds=[p.told for p in changed],
         ats=[now for _ in changed],
     )

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from agent.store.keyring import PersonKey
+from agent.store.keyring import Keyring, PersonKey
 
 Key = tuple[int, int]
 Address = tuple[str, bytes]
@@ -19,6 +19,7 @@ class Point:
     told_at: datetime
     consent: tuple[str | None, datetime | None] = (None, None)
     block: str | None = None
+    is_new: bool = False
 
 
 @dataclass(slots=True)
@@ -44,7 +45,10 @@ class PersonWork:
     locale: str
     region: str | None
     zones: tuple[str, ...]
-    key: PersonKey | None
+    keyring: Keyring = field(repr=False)
+    # the data key and the personal values as they are stored
+    wrapped: bytes | None
+    personal: bytes | None = None
     rev: int = 0
     name: str | None = None
     is_new: bool = True
@@ -55,6 +59,14 @@ class PersonWork:
     told: dict[str, float] = field(default_factory=dict)
     points: dict[Address, Point] = field(default_factory=dict)
     placing: Placing = field(default_factory=Placing)
+    opened: PersonKey | None = field(default=None, repr=False)
+
+    @property
+    def key(self) -> PersonKey | None:
+        """Unwrapped only where something is sealed or read: a payment says nothing of its person."""
+        if self.opened is None and self.wrapped is not None:
+            self.opened = self.keyring.person_key(self.wrapped)
+        return self.opened
 
 
 @dataclass(slots=True)

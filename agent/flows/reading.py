@@ -3,7 +3,6 @@
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -16,7 +15,7 @@ from agent.domain.event_reading import parse_event
 # that a ledger sends may be about a person.
 _PARTS = ("installments", "instalments")
 _WHERE = ("id", "locale", "region", "timezone", "timezones")
-_PUBLIC = {
+_NAMED: dict[str, tuple[str, ...]] = {
     "loan.opened": ("product", "currency", "principal", *_PARTS, "borrower"),
     "loan.rescheduled": _PARTS,
     "loan.closed": ("reason",),
@@ -26,6 +25,7 @@ _PUBLIC = {
     "borrower.updated": (*_WHERE, "borrower"),
     "borrower.flagged": ("flag", "reason", "until", "active", "borrower"),
 }
+_PUBLIC = {kind: frozenset(("portfolio", *named)) for kind, named in _NAMED.items()}
 # Read only when the loan is known, so they may hold anything: what is no such value stays hidden.
 _AMOUNT = re.compile(r"[0-9.,eE-]{1,40}")
 _DAY = re.compile(r"[0-9-]{8,10}")
@@ -104,8 +104,10 @@ def _read(number: int, body: bytes) -> Read | Unread:
     raw: object = None
     # PostgreSQL keeps no U+0000 in text, and no honest ledger sends one
     if len(body) <= LINE_MAX and b"\\u0000" not in body:
-        with suppress(orjson.JSONDecodeError):
+        try:
             raw = orjson.loads(body)
+        except orjson.JSONDecodeError:
+            raw = None
     return read_mapping(number, raw, body)
 
 
@@ -125,8 +127,10 @@ def read_mapping(number: int, raw: object, body: bytes) -> Read | Unread:
 
 def _split(kind: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
     named = _PUBLIC[kind]
-    public = {key: value for key, value in data.items() if key in named or key == "portfolio"}
-    personal = {key: value for key, value in data.items() if key not in public}
+    public = {key: value for key, value in data.items() if key in named}
+    personal: dict[str, Any] = {}
+    if len(public) < len(data):
+        personal = {key: value for key, value in data.items() if key not in named}
     if "amount" in public and not _is_amount(public["amount"]):
         personal["amount"] = public.pop("amount")
     for key in _PARTS:
@@ -161,10 +165,15 @@ def _is_part_field(key: str, value: object) -> bool:
 
 
 def _are_parts(raw: object) -> bool:
-    return isinstance(raw, list) and all(
-        isinstance(part, dict) and all(_is_part_field(*item) for item in part.items())
-        for part in raw
-    )
+    if not isinstance(raw, list):
+        return False
+    for part in raw:
+        if not isinstance(part, dict):
+            return False
+        for key, value in part.items():
+            if not _is_part_field(key, value):
+                return False
+    return True
 
 
 def _bare(raw: object) -> list[dict[str, Any]]:

@@ -1,13 +1,14 @@
 """Which portfolio an event belongs to, and whether we have it already."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 import orjson
 
-from agent.domain.event import Event, Flagged, Opened, Reason, Rejected, Updated
+from agent.domain.event import ABOUT_PEOPLE, ABOUT_THEM, Event, Flagged, Opened, Reason, Rejected
 from agent.domain.event_reading import parse_event
 from agent.flows.reading import Read, whole
 from agent.store.keyring import Keyring, event_place
@@ -16,6 +17,7 @@ from agent.store.sql import Connection, execute, fetch
 UNASSIGNED = 0
 # What waits for another event; the first two also within one batch.
 PARKED = frozenset({Reason.UNKNOWN_LOAN, Reason.UNKNOWN_PAYMENT, Reason.UNKNOWN_BORROWER})
+_NOWHERE: frozenset[int] = frozenset()
 _BRINGERS = frozenset({"loan.opened", "payment.posted"})
 
 
@@ -48,13 +50,10 @@ class Places:
 
 def person_ref(event: Event) -> str | None:
     """The person an event is about, where it says so itself."""
-    match event.fact:
-        case Opened(person=person) | Updated(person=person):
-            return person.ref
-        case Flagged(person_ref=ref):
-            return ref
-        case _:
-            return None
+    fact = event.fact
+    if isinstance(fact, ABOUT_THEM):
+        return fact.person.ref
+    return fact.person_ref if isinstance(fact, Flagged) else None
 
 
 async def find_places(
@@ -88,7 +87,7 @@ async def _meet(conn: Connection, events: Sequence[Event], places: Places) -> No
 
 
 def _is_known(event: Event, places: Places) -> bool:
-    if isinstance(event.fact, Updated | Flagged):
+    if isinstance(event.fact, ABOUT_PEOPLE):
         return bool(_known_person(event, places)[0])
     return event.subject in places.loans
 
@@ -111,25 +110,25 @@ def place(
     """The portfolio of an event, or why it has none: a reference must not be guessed at."""
     if isinstance(event.fact, Opened):
         return ids[event.portfolio or default], None
-    if isinstance(event.fact, Updated | Flagged):
+    if isinstance(event.fact, ABOUT_PEOPLE):
         known, missing = _known_person(event, places)
     else:
-        known, missing = places.loans.get(event.subject, set()), Reason.UNKNOWN_LOAN
+        known, missing = places.loans.get(event.subject, _NOWHERE), Reason.UNKNOWN_LOAN
     if event.portfolio is not None:
         named = ids.get(event.portfolio)
-        known = known & {named} if named is not None else set()
+        known = known & {named} if named is not None else _NOWHERE
     if len(known) == 1:
         return next(iter(known)), None
     home = ids.get(event.portfolio, UNASSIGNED) if event.portfolio else UNASSIGNED
     return home, Rejected(Reason.AMBIGUOUS_LOAN if known else missing, "subject")
 
 
-def _known_person(event: Event, places: Places) -> tuple[set[int], Reason]:
+def _known_person(event: Event, places: Places) -> tuple[AbstractSet[int], Reason]:
     ref = person_ref(event)
-    found = places.people.get(ref or "", set())
+    found: AbstractSet[int] = places.people.get(ref or "", _NOWHERE)
     if not found and isinstance(event.fact, Flagged):
         # a flag may name the loan instead of the person
-        found = places.loans.get(event.subject, set())
+        found = places.loans.get(event.subject, _NOWHERE)
     return found, Reason.UNKNOWN_BORROWER
 
 
@@ -148,8 +147,8 @@ async def drop_known(conn: Connection, items: Sequence[Item]) -> Sorted:
     rows = await fetch(
         conn,
         "known_events",
-        portfolios=[item.portfolio_id for item in items],
-        ids=[item.event.id for item in items],
+        portfolios=sorted({UNASSIGNED, *(item.portfolio_id for item in items)}),
+        ids=list({item.event.id for item in items}),
     )
     seen: dict[tuple[int, str], tuple[bytes, str | None]] = {}
     homeless: dict[tuple[str, str], tuple[bytes, str | None]] = {}
@@ -203,10 +202,10 @@ async def wake_parked(
 def _has_place(item: Item, places: Places, portfolios: Mapping[str, int]) -> bool:
     """Where a woken event belongs; one that names another portfolio, or fits two, goes on waiting."""
     event, parked_in = item.event, item.parked_in
-    if isinstance(event.fact, Updated | Flagged):
+    if isinstance(event.fact, ABOUT_PEOPLE):
         known = _known_person(event, places)[0]
     else:
-        known = places.loans.get(event.subject, set())
+        known = places.loans.get(event.subject, _NOWHERE)
     if event.portfolio is not None:
         known = known & {portfolios.get(event.portfolio, UNASSIGNED)}
     if parked_in != UNASSIGNED:

@@ -63,13 +63,10 @@ join hold h on h.portfolio_id = w.portfolio_id and h.borrower_id = w.id
 where h.lifted_at is null;
 
 -- name: known_events
--- Events already stored, with the hash of their content; also those that had no portfolio when they came.
+-- Events already stored under these ids, with the hash of their content; the portfolios are those of the
+-- batch and the one of events that had none when they came.
 select e.portfolio_id, e.id, e.source, e.sha256, e.reason
-from unnest(:portfolios::int[], :ids::text[]) as w (portfolio_id, id)
-join ledger_event e on e.portfolio_id = w.portfolio_id and e.id = w.id
-union
-select e.portfolio_id, e.id, e.source, e.sha256, e.reason
-from ledger_event e where e.portfolio_id = 0 and e.id = any(:ids::text[]);
+from ledger_event e where e.portfolio_id = any(:portfolios::int[]) and e.id = any(:ids::text[]);
 
 -- name: lock_references
 -- Who opens a loan and who parks an event for it meet here: one of them sees what the other stored.
