@@ -3,7 +3,7 @@
 `python -m benchmarks.webhook_process` (a part).
 """
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from time import process_time
 from typing import Any
@@ -14,13 +14,12 @@ from agent.api.inbox import Inbox, ReceiptInbox
 from agent.api.problem import answer_problems
 from agent.api.twilio_webhooks import TwilioHooks, add_twilio_webhooks
 from agent.clock import SystemClock
-from agent.flows.inbound import take_inbound
-from agent.flows.receipts import apply_receipts
+from agent.flows.inbound import hearing
+from agent.flows.receipts import receiving
 from agent.store.connect import open_pool
 from agent.store.keyring import Keyring
 from benchmarks import village
 from benchmarks.parts import Answering, Said, play
-from channels.base import Inbound, Receipt
 
 
 async def _empty(_request: web.Request) -> web.Response:
@@ -34,18 +33,14 @@ async def serving(config: Said) -> AsyncIterator[Answering]:
     pool = await open_pool(config["database_url"])
     home = await village.portfolio(pool, clock.now())
 
-    async def receipts(_lane: int, ones: Sequence[Receipt]) -> None:
-        await apply_receipts(pool, home, ones, clock.now())
-
-    async def inbound(_lane: int, ones: Sequence[Inbound]) -> None:
-        await take_inbound(pool, keyring, ones, clock.now())
-
     app = web.Application(middlewares=[answer_problems])
     bare = web.Application()
     bare.router.add_post("/empty", _empty)
     hooks = TwilioHooks(
         config["public_url"], config["account_sid"], tuple(config["secrets"]), keyring.callback_key,
-        clock, ReceiptInbox(receipts), Inbox(inbound),
+        clock,
+        ReceiptInbox(lambda _lane: receiving(pool, home, clock.now)),
+        Inbox(lambda _lane: hearing(pool, keyring, clock.now)),
     )  # fmt: skip
     add_twilio_webhooks(app, hooks)
     runners = [web.AppRunner(one, access_log=None) for one in (app, bare)]

@@ -2,57 +2,81 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Generic, TypeVar
 
 from channels.base import Receipt
 
 Item = TypeVar("Item")
-_BATCH_MAX = 500
-# A commit costs more than this wait, and shares it with whoever arrives meanwhile.
-_LINGER = 0.0015
+Store = Callable[[Sequence[Item]], Awaitable[object]]
+_GROUP_MAX = 500
+# So many groups, then the connection goes round: others wait for one too.
+_GROUPS = 50
+# Twilio waits 15 s in all: an item waits for at most one other commit, and then for its own.
+_PATIENCE_SECONDS = 4.0
 
 
 class Inbox(Generic[Item]):
-    """Stores items of a lane in groups; whoever puts one waits until it is committed."""
+    """Stores items of a lane in groups; whoever puts one waits until it is committed.
 
-    def __init__(self, apply: Callable[[int, Sequence[Item]], Awaitable[object]]) -> None:
-        self._apply = apply
+    `opens` gives the store of a lane, for as long as somebody waits: a connection, say.
+    """
+
+    def __init__(self, opens: Callable[[int], AbstractAsyncContextManager[Store[Item]]]) -> None:
+        self._opens = opens
         self._waiting: dict[int, list[tuple[Item, asyncio.Future[None]]]] = {}
-        self._flushing: dict[int, asyncio.Task[None]] = {}
+        self._busy: dict[int, asyncio.Task[None]] = {}
 
-    async def put(self, lane: int, item: Item) -> None:
-        """Return when this item is committed; raise what kept it from being so."""
+    def put(self, lane: int, item: Item) -> "asyncio.Future[None]":
+        """Done when this item is committed; raises what kept it from being so."""
         stored = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(lane, []).append((item, stored))
-        if lane not in self._flushing:
-            self._flushing[lane] = asyncio.create_task(self._flush(lane))
-        await stored
+        if lane not in self._busy:
+            self._busy[lane] = asyncio.create_task(self._work(lane))
+        return stored
 
-    async def _flush(self, lane: int) -> None:
+    async def _work(self, lane: int) -> None:
         try:
             while lane in self._waiting:
-                await asyncio.sleep(_LINGER)
-                waiting = self._waiting.pop(lane)
-                batch, rest = waiting[:_BATCH_MAX], waiting[_BATCH_MAX:]
-                if rest:
-                    self._waiting[lane] = rest
-                await self._commit(lane, batch)
+                await self._groups(lane)
         finally:
-            del self._flushing[lane]
+            del self._busy[lane]
 
-    async def _commit(self, lane: int, batch: Sequence[tuple[Item, asyncio.Future[None]]]) -> None:
-        problem: Exception | None = None
+    async def _groups(self, lane: int) -> None:
+        """Commit group after group; what goes wrong is told to whoever waits for it."""
+        taken: list[tuple[Item, asyncio.Future[None]]] = []
         try:
-            await self._apply(lane, [item for item, _ in batch])
-        except Exception as raised:  # noqa: BLE001 - it is handed to each of those who wait
-            problem = raised
-        for _, stored in batch:
-            if stored.done():
-                continue
-            if problem is None:
-                stored.set_result(None)
-            else:
-                stored.set_exception(problem)
+            async with asyncio.timeout(_PATIENCE_SECONDS) as patience, self._opens(lane) as store:
+                for _ in range(_GROUPS):
+                    taken = self._take(lane)
+                    if not taken:
+                        break
+                    await store([item for item, _ in taken])
+                    _tell(taken, None)
+                    taken = []
+                    patience.reschedule(asyncio.get_running_loop().time() + _PATIENCE_SECONDS)
+        except Exception as problem:  # noqa: BLE001 - it is handed to each of those who wait
+            if isinstance(problem, TimeoutError) or not taken:
+                taken += self._waiting.pop(lane, [])
+            _tell(taken, problem)
+
+    def _take(self, lane: int) -> list[tuple[Item, "asyncio.Future[None]"]]:
+        waiting = self._waiting.pop(lane, [])
+        if len(waiting) > _GROUP_MAX:
+            self._waiting[lane] = waiting[_GROUP_MAX:]
+        return waiting[:_GROUP_MAX]
+
+
+def _tell(
+    taken: Sequence[tuple[object, "asyncio.Future[None]"]], problem: Exception | None
+) -> None:
+    for _, stored in taken:
+        if stored.done():
+            continue
+        if problem is None:
+            stored.set_result(None)
+        else:
+            stored.set_exception(problem)
 
 
 class ReceiptInbox(Inbox[Receipt]):

@@ -6,8 +6,6 @@ from aiohttp import web
 from agent.api.inbox import ReceiptInbox
 from channels.sandbox.wire import SIGNATURE_HEADER, read_receipt, signed_by, status_url
 
-__all__ = ["ReceiptInbox", "add_sandbox_callbacks"]
-
 _log = structlog.get_logger("duly.receipts")
 
 

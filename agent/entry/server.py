@@ -19,9 +19,10 @@ from agent.adapters.queue import Doorbell
 from agent.api.app import make_app
 from agent.api.deps import Deps
 from agent.api.keys import ApiKey
-from agent.api.sandbox_callbacks import ReceiptInbox, add_sandbox_callbacks
+from agent.api.sandbox_callbacks import add_sandbox_callbacks
 from agent.entry.duties import duties
 from agent.entry.pushing import push_carriers, pushing
+from agent.entry.receiving import Addressees, receipt_inbox
 from agent.entry.scheduler import serve_scheduler
 from agent.entry.texting import add_texting, texting, twilio_account
 from agent.entry.worker import DATABASE_AWAY, Lanes, serve_worker
@@ -29,7 +30,6 @@ from agent.flows.carriers import Carriers
 from agent.flows.dispatch import Stop, run_lane
 from agent.flows.intake import take
 from agent.flows.lane import Limits
-from agent.flows.receipts import apply_receipts
 from agent.wiring import System
 from channels.base import PUSH, SMS, Channel, Receipt
 from channels.sandbox.channel import SandboxChannel
@@ -163,15 +163,10 @@ async def _work(system: System, stop: asyncio.Event) -> int:
     )
 
 
-async def _apply(system: System, lane: int, receipts: Sequence[Receipt]) -> None:
-    portfolio = (await system.portfolios()).get(lane)
-    if portfolio is not None:
-        await apply_receipts(system.pool, portfolio, receipts, system.clock.now())
-
-
 async def _bring_receipts(system: System, network: SandboxNetwork, stop: asyncio.Event) -> int:
     """Carry receipts of our own phones home; the address they name says whose they are."""
     waiting: list[Posted] = []
+    addressees = Addressees(system)
     while not stop.is_set():
         waiting += network.post(system.clock.now())
         lanes: defaultdict[int, list[Receipt]] = defaultdict(list)
@@ -180,7 +175,7 @@ async def _bring_receipts(system: System, network: SandboxNetwork, stop: asyncio
                 lanes[int(posted.status_url.rsplit("/", 2)[1])].append(posted.receipt)
         try:
             for lane, receipts in lanes.items():
-                await _apply(system, lane, receipts)
+                await addressees.apply(lane, receipts)
             waiting = []
         except DATABASE_AWAY as problem:
             _log.warning("receipts_wait", problem=type(problem).__name__)
@@ -223,15 +218,13 @@ def _application(system: System, doorbell: Doorbell | None) -> web.Application:
         )
     )
 
-    async def apply(lane: int, receipts: Sequence[Receipt]) -> None:
-        await _apply(system, lane, receipts)
-
+    receipts = receipt_inbox(system)
     add_sandbox_callbacks(
         app,
-        ReceiptInbox(apply),
+        receipts,
         public_url=settings.public_url,
         secret=settings.sandbox_secret.get_secret_value().encode(),
     )
     if (account := twilio_account(settings, system.keyring)) is not None:
-        add_texting(app, system, account, apply)
+        add_texting(app, system, account, receipts)
     return app

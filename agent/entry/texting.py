@@ -1,20 +1,20 @@
 """Composes texting through Twilio from the settings: the channel, its carrier, its webhooks."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 import aiohttp
 from aiohttp import web
 
 from agent import config
-from agent.api.inbox import Inbox, ReceiptInbox
+from agent.api.inbox import ReceiptInbox
 from agent.api.twilio_webhooks import TwilioHooks, add_twilio_webhooks
 from agent.config import BadSettings, Settings
 from agent.domain.quiet import QuietHours
+from agent.entry.receiving import reply_inbox
 from agent.flows.carriers import Carrier
-from agent.flows.inbound import take_inbound
 from agent.store.keyring import Keyring
 from agent.wiring import System
-from channels.base import SMS, Inbound, Receipt
+from channels.base import SMS
 from channels.sms_twilio.channel import Account, TwilioSms
 from channels.sms_twilio.countries import (
     BadProfile,
@@ -25,8 +25,6 @@ from channels.sms_twilio.countries import (
     text_refused,
 )
 from channels.sms_twilio.segments import segments
-
-Apply = Callable[[int, Sequence[Receipt]], Awaitable[object]]
 
 
 def twilio_account(settings: Settings, keyring: Keyring) -> Account | None:
@@ -98,12 +96,10 @@ def countries(settings: Settings) -> Mapping[str, Profile]:
         raise BadSettings(f"DULY_TWILIO_COUNTRIES names {path}: {problem}") from None
 
 
-def add_texting(app: web.Application, system: System, account: Account, apply: Apply) -> None:
+def add_texting(
+    app: web.Application, system: System, account: Account, receipts: ReceiptInbox
+) -> None:
     """Twilio's webhooks, where what they bring is stored by the production flows."""
-
-    async def take(_lane: int, messages: Sequence[Inbound]) -> None:
-        await take_inbound(system.pool, system.keyring, messages, system.clock.now())
-
     previous = config.revealed(system.settings.twilio_previous_auth_token)
     secrets = (account.auth_token, *((previous,) if previous else ()))
     hooks = TwilioHooks(
@@ -112,8 +108,8 @@ def add_texting(app: web.Application, system: System, account: Account, apply: A
         secrets,
         account.callback_key,
         system.clock,
-        ReceiptInbox(apply),
-        Inbox(take),
+        receipts,
+        reply_inbox(system),
         account.sender,
     )
     add_twilio_webhooks(app, hooks)

@@ -3,7 +3,8 @@
 Anything else becomes a case: only a reading may do more, and that may only reduce contact by itself.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Protocol, runtime_checkable
@@ -64,24 +65,36 @@ async def take_inbound(
     found_by: str = "webhook",
 ) -> Heard:
     """Store messages with what follows from them in one transaction; again changes nothing."""
+    async with pool.acquire() as conn:
+        return await _take(conn, keyring, messages, now, found_by)
+
+
+@asynccontextmanager
+async def hearing(
+    pool: "asyncpg.Pool[asyncpg.Record]", keyring: Keyring, now: Callable[[], datetime]
+) -> AsyncIterator[Callable[[Sequence[Inbound]], Awaitable[Heard]]]:
+    """Where messages go as they come in, group after group on one connection."""
+    async with pool.acquire() as conn:
+        yield lambda messages: _take(conn, keyring, messages, now(), "webhook")
+
+
+async def _take(
+    conn: Connection, keyring: Keyring, messages: Sequence[Inbound], now: datetime, found_by: str
+) -> Heard:
     for _ in range(TRIES - 1):
         try:
-            return await _transact(pool, keyring, messages, now, found_by)
+            return await _transact(conn, keyring, messages, now, found_by)
         except asyncpg.DeadlockDetectedError:
             continue
-    return await _transact(pool, keyring, messages, now, found_by)
+    return await _transact(conn, keyring, messages, now, found_by)
 
 
 async def _transact(
-    pool: "asyncpg.Pool[asyncpg.Record]",
-    keyring: Keyring,
-    messages: Sequence[Inbound],
-    now: datetime,
-    found_by: str,
+    conn: Connection, keyring: Keyring, messages: Sequence[Inbound], now: datetime, found_by: str
 ) -> Heard:
     first = {(one.channel, one.provider_id): one for one in reversed(messages)}
     stopping = {key for key, one in first.items() if is_opt_out(one)}
-    async with pool.acquire() as conn, conn.transaction():
+    async with conn.transaction():
         fresh = await _insert(conn, keyring, first, stopping, now, found_by)
         stops = [one for key, one in fresh.items() if key in stopping]
         await _suppress(conn, keyring, stops, now)

@@ -1,7 +1,8 @@
 """What providers say later: receipts raise attempts, and end or start the wait for a fallback."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
@@ -68,6 +69,15 @@ async def apply_batch(
             # a notice of another version of the schedule: the statement refuses to guess its channels
             known = await _all_ways(conn, portfolio)
     return await _apply(conn, portfolio, receipts, known, now)
+
+
+@asynccontextmanager
+async def receiving(
+    pool: "asyncpg.Pool[asyncpg.Record]", portfolio: Portfolio, now: Callable[[], datetime]
+) -> AsyncIterator[Callable[[Sequence[Receipt]], Awaitable[int]]]:
+    """Where receipts go as they come in, group after group on one connection."""
+    async with pool.acquire() as conn:
+        yield lambda receipts: apply_batch(conn, portfolio, receipts, now())
 
 
 async def join_late(

@@ -1,14 +1,17 @@
 """Receipts from the HTTP sandbox: only signed ones, committed before the answer, in groups."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from agent.api.sandbox_callbacks import ReceiptInbox, add_sandbox_callbacks
+from agent.api.inbox import ReceiptInbox
+from agent.api.sandbox_callbacks import add_sandbox_callbacks
 from channels.base import Receipt, Status
 from channels.sandbox.wire import SIGNATURE_HEADER, receipt_body, sign, status_url
 
@@ -28,12 +31,17 @@ class Store:
         self.groups: list[tuple[int, list[Receipt]]] = []
         self.gate = asyncio.Event()
         self.broken = False
+        self.poison: Receipt | None = None
 
-    async def __call__(self, lane: int, receipts: Sequence[Receipt]) -> None:
-        await self.gate.wait()
-        if self.broken:
-            raise OSError("the database is away")
-        self.groups.append((lane, list(receipts)))
+    @asynccontextmanager
+    async def __call__(self, lane: int) -> AsyncIterator[Callable[[Sequence[Receipt]], Any]]:
+        async def store(receipts: Sequence[Receipt]) -> None:
+            await self.gate.wait()
+            if self.broken or self.poison in receipts:
+                raise OSError("the database is away")
+            self.groups.append((lane, list(receipts)))
+
+        yield store
 
 
 def client_of(store: Store) -> TestClient[web.Request, web.Application]:
@@ -66,13 +74,44 @@ async def test_a_signed_receipt_is_stored_before_its_answer() -> None:
 async def test_what_arrives_during_a_commit_shares_the_next_one() -> None:
     store = Store()
     inbox = ReceiptInbox(store)
-    waiting = [asyncio.create_task(inbox.put(1 + n % 2, receipt(n))) for n in range(1200)]
+    waiting = [inbox.put(1 + n % 2, receipt(n)) for n in range(1200)]
     await asyncio.wait(waiting[:1], timeout=0.01)
     store.gate.set()
     await asyncio.gather(*waiting)
     assert sorted((lane, len(group)) for lane, group in store.groups) == [
         (1, 100), (1, 500), (2, 100), (2, 500),
     ]  # fmt: skip
+
+
+async def test_one_group_that_fails_is_no_matter_of_the_next() -> None:
+    store = Store()
+    inbox = ReceiptInbox(store)
+    first = inbox.put(1, receipt(1))
+    await asyncio.wait([first], timeout=0.01)
+    second = inbox.put(1, receipt(2))
+    store.poison = receipt(1)
+    store.gate.set()
+    with pytest.raises(OSError, match="away"):
+        await first
+    await second
+    assert store.groups == [(1, [receipt(2)])]
+
+
+async def test_a_commit_that_hangs_is_given_up_and_all_who_wait_hear_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("agent.api.inbox._PATIENCE_SECONDS", 0.05)
+    store = Store()
+    inbox = ReceiptInbox(store)
+    first = inbox.put(1, receipt(1))
+    await asyncio.wait([first], timeout=0.01)
+    second = inbox.put(1, receipt(2))
+    for each in (first, second):
+        with pytest.raises(TimeoutError):
+            await each
+    store.gate.set()
+    await inbox.put(1, receipt(2))
+    assert store.groups == [(1, [receipt(2)])]
 
 
 @pytest.mark.parametrize("secret", [b"", b"other"])

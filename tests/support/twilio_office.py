@@ -1,6 +1,6 @@
 """Our Twilio webhooks on a port of their own, and posts to them signed as Twilio signs."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,15 +12,15 @@ from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
 from twilio.request_validator import RequestValidator
 
-from agent.api.inbox import Inbox, ReceiptInbox
+from agent.api.inbox import Inbox, ReceiptInbox, Store
 from agent.api.problem import answer_problems
 from agent.api.twilio_webhooks import TwilioHooks, add_twilio_webhooks
 from agent.clock import Clock
-from agent.flows.inbound import take_inbound
+from agent.flows.inbound import hearing
 from agent.flows.portfolios import Portfolio
-from agent.flows.receipts import apply_receipts
+from agent.flows.receipts import receiving
 from agent.store.keyring import Keyring
-from channels.base import Inbound, Receipt
+from channels.base import Receipt
 from channels.sms_twilio.wire import status_path
 from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN
 
@@ -74,19 +74,19 @@ async def twilio_office(
 ) -> AsyncIterator[Office]:
     """The production webhooks on the production flows."""
 
-    async def receipts(lane: int, ones: Sequence[Receipt]) -> None:
+    @asynccontextmanager
+    async def receipts(lane: int) -> AsyncIterator[Store[Receipt]]:
         assert portfolio is not None
         assert lane == portfolio().id
-        await apply_receipts(pool, portfolio(), ones, clock.now())
+        async with receiving(pool, portfolio(), clock.now) as store:
+            yield store
 
-    async def inbound(_lane: int, ones: Sequence[Inbound]) -> None:
-        await take_inbound(pool, keyring, ones, clock.now())
-
+    replies = Inbox(lambda _lane: hearing(pool, keyring, clock.now))
     app, port = web.Application(middlewares=[answer_problems]), unused_port()
     public = f"http://127.0.0.1:{port}"
     secrets = (AUTH_TOKEN, OLD_TOKEN)
     hooks = TwilioHooks(
-        public, ACCOUNT, secrets, keyring.callback_key, clock, ReceiptInbox(receipts), Inbox(inbound),
+        public, ACCOUNT, secrets, keyring.callback_key, clock, ReceiptInbox(receipts), replies,
         SENDER,
     )  # fmt: skip
     add_twilio_webhooks(app, hooks)
