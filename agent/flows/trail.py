@@ -182,8 +182,11 @@ def _entries(
         yield from _notice(row, zone)
     for row in found.decisions:
         yield _decision(row, sources, zone)
+    before: dict[Notice, Any] = {}
     for row in found.attempts:
-        yield _attempt(row, found.loan["data_key"], keyring)
+        own = (row["stage"], row["anchor"])
+        yield _attempt(row, _because(before.get(own)), found.loan["data_key"], keyring)
+        before[own] = row
     yield from _receipts(found)
     yield from (_outcome(row, sources, zone) for row in found.outcomes)
     yield from (_case(row, zone) for row in found.cases)
@@ -254,10 +257,26 @@ def _decision(row: Any, sources: Mapping[str, Rule], zone: str) -> Entry:
 _BUSY = {**GATE_RULES, "number-busy": "A message to this number was still on its way"}
 
 
-def _attempt(row: Any, data_key: bytes | None, keyring: Keyring | None) -> Entry:
+def _because(before: Any | None) -> str:
+    """Why there was another attempt: what became of the one before it."""
+    if before is None:
+        return ""
+    channel, code = before["channel"], f" ({before['code']})" if before["code"] else ""
+    match before["state"]:
+        case "refused":
+            return f", because {channel} refused it{code}"
+        case "undelivered" | "failed":
+            return f", because {channel} did not deliver it{code}"
+        case "absent":
+            return ", because the attempt before never reached its provider"
+        case _:
+            return f", because no receipt of {channel} came in time"
+
+
+def _attempt(row: Any, because: str, data_key: bytes | None, keyring: Keyring | None) -> Entry:
     amount = f"{decimal_text(row['amount_minor'], row['currency'])} {row['currency']}"
     code = f" ({row['code']})" if row["code"] else ""
-    text = f"{row['stage']} by {row['channel']}, {amount}: now {row['state']}{code}"
+    text = f"{row['stage']} by {row['channel']}, {amount}{because}: now {row['state']}{code}"
     detail = {
         key: row[key] for key in ("token", "channel", "state", "template", "provider_id", "code")
     }

@@ -1,6 +1,7 @@
 """`duly serve` against a stand-in for Twilio: it sends, takes receipts and replies, falls back, explains."""
 
 import asyncio
+import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -18,6 +19,7 @@ from tests.entry.command import duly
 from tests.faults.test_serve import ends, serving
 from tests.support.phone_process import phone_process
 from tests.support.places import SHARED
+from tests.support.prism import PRISM, prism_runs
 from tests.support.twilio_process import twilio_process
 from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN
 from tests.support.village import settle
@@ -25,6 +27,7 @@ from tests.support.waiting import until
 
 CLOCK = SystemClock()
 PHONE = "+2348000000001"
+MOMENT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d(:\d\d)?")
 
 
 def settings(
@@ -97,9 +100,8 @@ async def test_push_without_a_receipt_is_followed_by_one_text(
         assert phone.accepted() == []
         assert await ends(process) == []
     told = duly("why", "loan-1", **given)
-    assert "refused" in told.out
-    assert "by push" in told.out
-    assert "by sms" in told.out
+    assert "by push, 1001.00 NGN: now refused (gone)" in told.out
+    assert "by sms, 1001.00 NGN, because push refused it (gone): now delivered" in told.out
 
 
 async def with_push(pool: asyncpg.Pool, keyring: Keyring) -> None:
@@ -158,10 +160,11 @@ def test_half_of_the_settings_is_explained(tmp_path: Path) -> None:
 
 @asynccontextmanager
 async def shared_stand_in(port: int, token: str) -> AsyncIterator[str]:
-    """The stateful stand-in that lies beside the repository, without its schema checker in front."""
+    """The stateful stand-in that lies beside the repository, with Prism in front where it runs."""
+    judge = ("--prism", PRISM) if await prism_runs() else ()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-W", "ignore", str(SHARED / "peers" / "twilio_sim.py"),
-        "--port", str(port), "--token", token,
+        "--port", str(port), "--token", token, *judge,
     )  # fmt: skip
     url = f"http://127.0.0.1:{port}"
 
@@ -217,3 +220,61 @@ async def test_against_the_stand_in_beside_the_repository(
         assert heard["body"].endswith("<Response />")
         assert await ends(process) == []
     assert await pool.fetchval("select count(*) from suppression") == 1
+
+
+@asynccontextmanager
+async def some_twilio(folder: Path) -> AsyncIterator[str]:
+    """The stand-in beside the repository; ours where there is none."""
+    if (SHARED / "peers" / "twilio_sim.py").exists():
+        async with shared_stand_in(unused_port(), AUTH_TOKEN) as url:
+            yield url
+    else:
+        async with twilio_process(folder) as twilio:
+            yield twilio.url
+
+
+async def test_why_tells_how_a_text_followed_a_push_that_nobody_confirmed(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    village = await settle(pool, keyring, 1, CLOCK.now())
+    await with_push(pool, keyring)
+    silent = {"rule": [{"act": "accept", "receipts": "lost"}]}
+    port = unused_port()
+    async with (
+        some_twilio(tmp_path) as url,
+        phone_process(tmp_path, script=silent) as phone,
+    ):
+        given = settings(database_url, redis_url, port, url)
+        process = await serving(tmp_path, **given, DULY_SANDBOX_URL=phone.url)
+
+        async def waits() -> bool:
+            return bool(
+                await pool.fetchval("select 1 from notice where state = 'awaiting_receipt'")
+            )
+
+        await until(waits, 40, "the push is accepted, and its receipt is waited for")
+        # two hours pass without one
+        await pool.execute(
+            "update notice set next_at = $1 where state = 'awaiting_receipt'", CLOCK.now()
+        )
+
+        async def delivered() -> bool:
+            return await states(pool) == {"accepted": 1, "delivered": 1}
+
+        await until(delivered, 40, "the text is delivered")
+        assert await ends(process) == []
+        assert len(phone.accepted()) == 1
+    told = duly("why", "loan-1", "due-today", **given)
+    assert told.code == 0, told.err
+    day, silence = village.today, "because no receipt of push came in time"
+    assert [MOMENT.sub("AT", line) for line in told.out.splitlines()[2:]] == [
+        f"AT  event     loan.opened currency NGN due {day} 1001.00 (of AT)",
+        f"AT  notice    due-today for {day} planned: due AT, useful until AT",
+        "AT  decision  due-today: send",
+        "AT  attempt   due-today by push, 1001.00 NGN: now accepted",
+        "AT  decision  due-today: send",
+        f"AT  attempt   due-today by sms, 1001.00 NGN, {silence}: now delivered",
+        "AT  notice    due-today is sent",
+        "AT  receipt   due-today by sms: sent",
+        "AT  receipt   due-today by sms: delivered",
+    ]
