@@ -28,14 +28,14 @@ order by decided_at, id;
 
 -- name: trail_attempts
 -- Every try to send something about a loan.
-select token, anchor, stage, channel, state, begun_at, settled_at, amount_minor, currency, template, body,
-       provider_id, code
+select token, anchor, stage, channel, state, fence, begun_at, settled_at, amount_minor, currency, template,
+       body, provider_id, code
 from attempt where portfolio_id = :portfolio and loan_id = :loan
 union all
-select token, anchor, stage, channel, state, begun_at, settled_at, amount_minor, currency, template, body,
-       provider_id, code
+select token, anchor, stage, channel, state, fence, begun_at, settled_at, amount_minor, currency, template,
+       body, provider_id, code
 from attempt_archive where portfolio_id = :portfolio and loan_id = :loan
-order by begun_at, token;
+order by begun_at, fence, token;
 
 -- name: trail_receipts
 -- What providers said of these messages.
