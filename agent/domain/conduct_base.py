@@ -148,6 +148,8 @@ class StateRule:
 
     head: Head
     params: Mapping[str, Any]
+    # of its business days, if it counts in them
+    calendar: BusinessCalendar | None = None
 
     @property
     def id(self) -> str:

@@ -102,7 +102,7 @@ def _twice(rules: list[Any]) -> Iterator[PackProblem]:
 def _rule(raw: Mapping[str, Any], calendars: Calendars) -> ConductRule | StateRule:
     kind = raw.get("type")
     if isinstance(kind, str) and kind in STATE_PARAMS:
-        return _state(kind, raw)
+        return _state(kind, raw, calendars)
     match kind:
         case "contact_window":
             return _window(raw, calendars)
@@ -129,11 +129,11 @@ _COMMON = frozenset(
 )  # fmt: skip
 
 
-def _state(kind: str, raw: Mapping[str, Any]) -> StateRule:
+def _state(kind: str, raw: Mapping[str, Any], calendars: Calendars) -> StateRule:
     params = {key: value for key, value in raw.items() if key not in _COMMON or key == "when"}
     for what, fix in wrong_params(kind, params):
         raise _Wrong(what, fix)
-    return StateRule(_head(raw), params)
+    return StateRule(_head(raw), params, calendars.get(str(params.get("calendar"))))
 
 
 def _head(raw: Mapping[str, Any]) -> Head:

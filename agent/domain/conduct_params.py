@@ -35,7 +35,7 @@ STATE_PARAMS: Mapping[str, tuple[Mapping[str, Kind], Mapping[str, Kind]]] = {
     "third_party_contact": ({"deny_if": F, "about": N}, {"unless": F, "not_for": N}),
     "prior_notice": ({"before": T, "fact": T}, {"min_days": W, "act_on": T}),
     "deadline": (
-        {"from": T, "days": W, "duty": T}, {"business": B, "calendar": T, "when": F}
+        {"from": T, "days": W, "duty": T}, {"business": B, "calendar": T, "when": F, "done": T}
     ),
     "retention": ({"mode": T, "months": W, "anchor": T}, {}),
     "forbidden_content": ({"when": F}, _CONDITIONAL),

@@ -10,6 +10,7 @@ from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from agent.domain.calendar import local_date
 from agent.domain.conduct_base import Pack, StateRule
 from agent.domain.conduct_state import (
     Ruling,
@@ -112,12 +113,22 @@ class _Binding:
     evidence: _Group
     said: _Group
     holds: _Group
+    deadlines: _Group
 
 
 _EVIDENCE = frozenset({"consent_required", "revalidate"})
 _TEXT = frozenset({"required_content", "forbidden_content"})
 _SAID = _TEXT | {"deliverability", "step_gate", "third_party_contact"}
 _HOLD = "hold"
+_DEADLINE = "deadline"
+# What Duly knows by itself; the ledger states the rest of what rules name, or nobody does.
+OWN_FACTS = frozenset(
+    ("body", "channel", "role", "route", "stage", "grade", "target", "sender_type", "one_way_sender",
+     "gateway_bans", "first_communication", "initial_communication", "content_class", "threatens_suit",
+     "threatens_action", "overshadows", "deadline_hours", "lockscreen_shows_debt",
+     "discloses_debt_to_others", "sms_consent", "express_consent", "days_since_consent",
+     "days_since_consumer_text", "reassigned_number_check_days", "quiet", "waivers")
+)  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -135,9 +146,10 @@ def _binding(packs: tuple[Pack, ...], channel: str, role: str | None) -> _Bindin
     ]
     said = [one for one in bound if one.rule.head.type in _SAID]
     holds = [one for one in bound if one.rule.head.type == _HOLD]
-    if not (evidence or said or holds):
+    deadlines = [one for one in bound if one.rule.head.type == _DEADLINE]
+    if not (evidence or said or holds or deadlines):
         return None
-    return _Binding(_Group(evidence), _Group(said), _Group(holds))
+    return _Binding(_Group(evidence), _Group(said), _Group(holds), _Group(deadlines))
 
 
 def _dated(pack: Pack, rule: StateRule) -> _Dated:
@@ -172,6 +184,10 @@ def _asked_by(rule: StateRule) -> Iterator[str]:
     params, kind = rule.params, rule.head.type
     if kind == "revalidate":
         yield from params["evidence_days"]
+    if kind == _HOLD:
+        yield from params.get("lifted_by", ())
+    if kind == _DEADLINE:
+        yield from (params["from"], done_fact(rule), *facts_named(params.get("when", {})))
     if kind in _SAID or (kind == "consent_required" and params.get("before", MESSAGE) == MESSAGE):
         for conditions in ("when", "allows", "deny_if", "unless"):
             yield from facts_named(params.get(conditions, {}))
@@ -200,6 +216,11 @@ def objections(
         for rule in bound.evidence.on(zones, now):
             if (against := _against(rule, facts)) is not None:
                 yield _for_role(against, rule, role)
+    if bound.deadlines:
+        told = dict((*way.said, *way.evidence))
+        for rule in bound.deadlines.on(zones, now):
+            if (against := _overdue(rule, told, zones, now)) is not None:
+                yield _for_role(against, rule, role)
 
 
 @lru_cache(maxsize=65_536)
@@ -222,12 +243,13 @@ def held_by(
     held: Sequence[Mapping[str, Any]],
     zones: Sequence[str],
     now: datetime,
+    stated: Named = (),
 ) -> Iterator[Objection]:
     """What rules make of the holds on a person: they may deny what a hold only puts off."""
     bound = _binding(packs, channel, role)
     if bound is None or not held:
         return
-    facts = {"holds": held, "at": now, "message_type": MESSAGE}
+    facts = {**dict(stated), "holds": held, "at": now, "message_type": MESSAGE}
     for rule in bound.holds.on(zones, now):
         found = finding(rule, facts, {})
         if found is not None and found.ruling > Ruling.DEADLINE:
@@ -299,6 +321,30 @@ def _says(rule: StateRule, facts: Mapping[str, Any]) -> bool | None:
         return bool(facts[fact])
     body = facts.get("body")
     return None if body is None else MARKS[rule.params["element"]](body)
+
+
+def _overdue(
+    rule: StateRule, facts: Mapping[str, Any], zones: Sequence[str], now: datetime
+) -> Objection | None:
+    """Past the deadline of a duty nothing goes out until somebody says that it was done."""
+    done = done_fact(rule)
+    if facts.get(rule.params["from"]) is None or facts.get(done):
+        return None
+    calendars = {} if rule.calendar is None else {str(rule.params["calendar"]): rule.calendar}
+    found = finding(rule, facts, calendars)
+    if found is None:
+        return None
+    if found.ruling is not Ruling.DEADLINE:
+        return Objection(found.rule, found.ruling)
+    if max(local_date(now, zone) for zone in zones or ("UTC",)) <= found.detail["deadline"]:
+        return None
+    missing = unknown_of(rule.params.get("when", {}), facts) or (None if done in facts else done)
+    return Objection(rule.id, Ruling.DENY if missing is None else Ruling.HOLD, None, missing)
+
+
+def done_fact(rule: StateRule) -> str:
+    """The fact that says that a duty was done."""
+    return str(rule.params.get("done", "duty_done"))
 
 
 def _told_to_others(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:

@@ -41,6 +41,7 @@ class Reason(StrEnum):
     BAD_CONSENT = "bad-consent"
     BAD_QUIET = "bad-quiet-hours"
     BAD_WAIVER = "bad-waiver"
+    BAD_FACT = "bad-fact"
 
 
 class GivenTo(StrEnum):
@@ -66,6 +67,14 @@ class Evidence(NamedTuple):
     checked_at: datetime | None
 
 
+class Stated(NamedTuple):
+    """A fact that only the ledger can know, of a person or of one of their loans; None takes it back."""
+
+    loan: str
+    name: str
+    value: bool | int | date | None
+
+
 class Waiver(NamedTuple):
     """A rule that a person gave up, and to whom."""
 
@@ -81,6 +90,8 @@ class Contact(NamedTuple):
     consent_source: str | None
     consent_at: datetime | None
     evidence: Evidence | None = None
+    # of somebody else than the borrower: never a way to write to them
+    of_other: bool = False
 
 
 class Whereabouts(NamedTuple):
@@ -106,6 +117,7 @@ class Person(NamedTuple):
     # None: nothing was said of it
     quiet: tuple[Quiet, ...] | None = None
     waivers: tuple[Waiver, ...] | None = None
+    stated: tuple[Stated, ...] = ()
     whereabouts: Whereabouts = NOWHERE
 
 

@@ -6,16 +6,21 @@ hour that cannot be read must not be read over.
 
 import re
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 
 from agent.domain.conduct_base import WEEK, Quiet
-from agent.domain.event import Evidence, GivenTo, Reason, Rejected, Scope, Waiver
+from agent.domain.conduct_ways import OWN_FACTS
+from agent.domain.event import Evidence, GivenTo, Reason, Rejected, Scope, Stated, Waiver
 
 QUIET_MAX = 50
 WAIVERS_MAX = 20
+FACTS_MAX = 50
+REF_MAX = 200
 # What a rule may name as `waivable_by`; a consent to anything else waives nothing.
 WAIVED = ("consent_time",)
+_FACT = re.compile(r"[a-z][a-z0-9_]{0,63}")
+_DAY = re.compile(r"\d{4}-\d\d-\d\d")
 _CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
 _CONSENT = frozenset({"source", "at", "given_to", "scope", "revoked_at"})
 _PLAIN = frozenset({"source", "at"})
@@ -91,3 +96,41 @@ def read_waivers(raw: object, instants: Instants) -> tuple[Waiver, ...] | Reject
         at = instants(one["at"], "borrower.waivers.at")
         found.append(Waiver(one["waives"], GivenTo(one["given_to"]), at))
     return tuple(found)
+
+
+def read_facts(raw: object, by_loan: object) -> tuple[Stated, ...] | Rejected:
+    """Facts of the person (`facts`) and of their loans (`loan_facts`), each true or false, a count or a date.
+
+    What Duly knows by itself is not for the ledger to state.
+    """
+    if raw is None and by_loan is None:
+        return ()
+    loans = {} if by_loan is None else by_loan
+    if not isinstance(loans, dict) or not all(0 < len(loan) <= REF_MAX for loan in loans):
+        return Rejected(Reason.BAD_FACT, "borrower.loan_facts")
+    found: list[Stated] = []
+    for loan, facts in (("", {} if raw is None else raw), *loans.items()):
+        if not isinstance(facts, dict) or len(facts) > FACTS_MAX:
+            return Rejected(Reason.BAD_FACT, "borrower.facts")
+        for name, value in facts.items():
+            if _FACT.fullmatch(name) is None or name in OWN_FACTS or not _is_stated(value):
+                return Rejected(Reason.BAD_FACT, "borrower.facts")
+            day = date.fromisoformat(value) if isinstance(value, str) else value
+            found.append(Stated(loan, name, day))
+    return tuple(found)
+
+
+def _is_stated(value: object) -> bool:
+    if isinstance(value, str):
+        return _DAY.fullmatch(value) is not None and _is_day(value)
+    return (
+        value is None or isinstance(value, bool) or (isinstance(value, int) and 0 <= value < 2**31)
+    )
+
+
+def _is_day(value: str) -> bool:
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True

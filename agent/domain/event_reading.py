@@ -10,6 +10,7 @@ from operator import attrgetter
 from typing import Any, TypeVar
 
 from agent.domain.calendar import known_zone
+from agent.domain.conduct_ways import BORROWER
 from agent.domain.event import (
     NOWHERE,
     Closed,
@@ -26,10 +27,11 @@ from agent.domain.event import (
     Rejected,
     Rescheduled,
     Reversed,
+    Stated,
     Updated,
     Whereabouts,
 )
-from agent.domain.event_conduct import read_evidence, read_quiet, read_waivers
+from agent.domain.event_conduct import read_evidence, read_facts, read_quiet, read_waivers
 from agent.domain.money import AmountProblem, minor_units, parse_amount
 
 EARLIEST_YEAR = 1970
@@ -212,6 +214,7 @@ def _contact(raw: object) -> Contact:
         consent_source=_optional(consent, "source"),
         consent_at=None if given is None else parse_instant(given, "borrower.contacts.consent.at"),
         evidence=_good(read_evidence(raw, consent, parse_instant)),
+        of_other=raw.get("relation", BORROWER) != BORROWER,
     )
 
 
@@ -278,8 +281,13 @@ def _person(data: Mapping[str, Any], subject: str | None) -> Person:
         contacts=tuple(_contact(contact) for contact in contacts),
         quiet=_good(read_quiet(raw["quiet_hours"])) if "quiet_hours" in raw else None,
         waivers=_good(read_waivers(raw["waivers"], parse_instant)) if "waivers" in raw else None,
+        stated=_stated(raw) if "facts" in raw or "loan_facts" in raw else (),
         whereabouts=_whereabouts(raw),
     )
+
+
+def _stated(raw: Mapping[str, Any]) -> tuple[Stated, ...]:
+    return _good(read_facts(raw.get("facts"), raw.get("loan_facts")))
 
 
 def _currency(data: Mapping[str, Any]) -> str:

@@ -189,7 +189,8 @@ def _held_by_rules(
             | ({"from": local_date(h.since, zones[0])} if h.since is not None and zones else {})
             for h in whole
         ]
-        yield from _failing(held_by(packs, channel, facts.contact.role, held, zones, now))
+        stated = facts.ways[0].evidence if facts.ways else ()
+        yield from _failing(held_by(packs, channel, facts.contact.role, held, zones, now, stated))
 
 
 _EFFECT = {Ruling.DEFER: Effect.SNOOZE, Ruling.HOLD: Effect.HOLD, Ruling.DENY: Effect.DENY}

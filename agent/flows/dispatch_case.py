@@ -73,7 +73,7 @@ def case_of(
         paused_channels=_paused_channels(facts),
         missing_packs=lane.rules_for(person.region).missing,
         delivered=notice.key in facts.delivered,
-        ways=_ways(facts, notice, stage, person, points, lane, conduct, now),
+        ways=_ways(facts, notice, stage, loan, person, points, lane, conduct, now),
     )
     return Case(notice, stage, loan, person, gate_facts, points)
 
@@ -82,6 +82,7 @@ def _ways(
     facts: Facts,
     notice: NoticeRow,
     stage: Stage | None,
+    loan: LoanRow,
     person: PersonRow,
     points: tuple[PointRow, ...],
     lane: Lane,
@@ -91,7 +92,7 @@ def _ways(
     if stage is None or not (conduct.evidence or conduct.of_texts):
         return ()
     first = conduct.is_first(facts, notice.loan_id, person.id)
-    return ways_of(conduct, points, Told(stage, person, first), lane, now)
+    return ways_of(conduct, points, Told(stage, person, loan, first), lane, now)
 
 
 def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -> tuple[str, ...]:

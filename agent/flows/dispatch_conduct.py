@@ -3,10 +3,11 @@
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from typing import Any
 
 from agent.domain.calendar import local_date
 from agent.domain.conduct_base import Quiet
-from agent.domain.conduct_ways import Named, Way, days_since, facts_asked
+from agent.domain.conduct_ways import OWN_FACTS, Named, Way, days_since, facts_asked
 from agent.domain.event import GivenTo, Scope
 from agent.domain.frame import Role
 from agent.domain.ladder import Stage
@@ -15,11 +16,12 @@ from agent.flows.lane import Lane
 from agent.store.conduct import (
     EvidenceRow,
     Wishes,
-    read_contacted,
     read_evidence,
+    read_first_contacts,
+    read_stated,
     read_wishes,
 )
-from agent.store.dispatch import Facts, PersonRow, PointRow
+from agent.store.dispatch import Facts, LoanRow, PersonRow, PointRow
 from agent.store.keyring import PersonKey, Unreadable, contact_place, unseal
 from agent.store.sql import Connection
 
@@ -31,6 +33,9 @@ _EVIDENCE = frozenset(
 )  # fmt: skip
 
 
+_FIRSTS = frozenset({"first_communication", "initial_communication"})
+
+
 @dataclass(frozen=True, slots=True)
 class Conduct:
     """The facts of one batch that only conduct rules look at, and which of them are asked for."""
@@ -38,8 +43,10 @@ class Conduct:
     asked: frozenset[str] = frozenset()
     wishes: Mapping[int, Wishes] = field(default_factory=dict)
     evidence: Mapping[int, EvidenceRow] = field(default_factory=dict)
-    # loans of which somebody was told before
-    contacted: frozenset[int] = frozenset()
+    # when somebody was first told of a loan; of the others nobody was
+    contacted: Mapping[int, datetime] = field(default_factory=dict)
+    # what the ledger states, by person and reference of the loan (empty: of the person)
+    stated: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
     # read once, for the country that rules ask for and for sending
     addresses: dict[int, Opened] = field(default_factory=dict)
 
@@ -63,15 +70,17 @@ async def read_conduct(conn: Connection, lane: Lane, facts: Facts) -> Conduct:
     Who collects for others says so in a first message otherwise than in later ones, whatever packs say.
     """
     asked = facts_asked_of(lane, facts)
-    firsts = "first_communication" in asked or lane.portfolio.role is Role.THIRD_PARTY
+    firsts = bool(asked & _FIRSTS) or lane.portfolio.role is Role.THIRD_PARTY
     if not asked and not firsts:
         return Conduct()
     portfolio, people = lane.portfolio.id, list(facts.people)
+    foreign = asked - OWN_FACTS
     return Conduct(
         asked,
         await read_wishes(conn, portfolio, people) if asked & _WISHES else {},
         await read_evidence(conn, portfolio, people) if asked & _EVIDENCE else {},
-        await read_contacted(conn, portfolio, list(facts.loans)) if firsts else frozenset(),
+        await read_first_contacts(conn, portfolio, list(facts.loans)) if firsts else {},
+        await read_stated(conn, portfolio, people, sorted(foreign)) if foreign else {},
     )
 
 
@@ -105,6 +114,7 @@ class Told:
 
     stage: Stage
     person: PersonRow
+    loan: LoanRow
     first: bool
 
 
@@ -114,14 +124,30 @@ def ways_of(
     """What is known of each way to a person, as far as rules ask."""
     zones = told.person.zones
     today = local_date(now, zones[0]) if zones else None
-    return tuple(_way(conduct, row, told, lane, today) for row in points)
+    stated = tuple(_stated(conduct, told).items())
+    return tuple(_way(conduct, row, told, lane, today, stated) for row in points)
 
 
-def _way(conduct: Conduct, row: PointRow, told: Told, lane: Lane, today: date | None) -> Way:
-    evidence: Named = ()
+def _stated(conduct: Conduct, told: Told) -> dict[str, Any]:
+    """What the ledger states of the person and the loan, and since when somebody was told of it."""
+    facts = {
+        **conduct.stated.get((told.person.id, ""), {}),
+        **conduct.stated.get((told.person.id, told.loan.ref), {}),
+    }
+    begun = conduct.contacted.get(told.loan.id)
+    if begun is not None and told.person.zones:
+        facts["initial_communication"] = local_date(begun, told.person.zones[0])
+    return facts
+
+
+def _way(
+    conduct: Conduct, row: PointRow, told: Told, lane: Lane, today: date | None, stated: Named
+) -> Way:
+    evidence = stated
     known = conduct.evidence.get(row.point.id)
     if known is not None and today is not None:
-        evidence = tuple(_evidence(known, lane.portfolio.role, told.person.zones[0], today))
+        zone = told.person.zones[0]
+        evidence = (*stated, *_evidence(known, lane.portfolio.role, zone, today))
     if not conduct.of_texts or told.stage.message is None:
         return Way(row.point.id, evidence)
     channel, lender = row.point.channel, lane.portfolio.lender
@@ -135,7 +161,9 @@ def _way(conduct: Conduct, row: PointRow, told: Told, lane: Lane, today: date | 
     step = (told.stage.id, told.stage.grade.value)
     sender = sender_of(lane, row, address, lane.texts.countries.get(setting.country or ""))
     said = said_of(text, channel, step, lane.portfolio.role, sender, first=told.first)
-    return Way(row.point.id, evidence, said, text.content_class, text.name)
+    # dates are of one loan each: rules that look at texts are asked of the rest, which is much alike
+    plain = tuple(fact for fact in stated if not isinstance(fact[1], date))
+    return Way(row.point.id, evidence, (*said, *plain), text.content_class, text.name)
 
 
 def address_of(conduct: Conduct, row: PointRow, person: PersonRow, lane: Lane) -> Opened | None:

@@ -46,6 +46,11 @@ def hear(words: Words, key: Key, contact: Contact, at: datetime, newest: datetim
         word.checked_at = checked if word.checked_at is None else max(word.checked_at, checked)
 
 
+def wishes_of(person: Person) -> bool:
+    """Whether an event says anything that is kept here of a person."""
+    return person.quiet is not None or person.waivers is not None or person.stated != ()
+
+
 async def store_consents(conn: Connection, words: Words) -> None:
     """Keep what was said of consents; one that was taken back is none from here on."""
     heard = {k: w for k, w in words.items() if w.contact is not None or w.checked_at is not None}
@@ -89,6 +94,27 @@ async def store_preferences(conn: Connection, told: Iterable[Wish]) -> None:
         quiet_ats=[quiet[key][0] if key in quiet else None for key in keys],
         waivers=[_text(map(_waiver, waivers[key][1])) if key in waivers else "[]" for key in keys],
         waiver_ats=[waivers[key][0] if key in waivers else None for key in keys],
+    )
+
+
+async def store_stated(conn: Connection, told: Iterable[Wish]) -> None:
+    """Keep the facts that the ledger states, the newest word on each; `told` in order of time."""
+    facts = {
+        (*key, one.loan, one.name): (one.value, at)
+        for key, person, at in told
+        for one in person.stated
+    }
+    if not facts:
+        return
+    await execute(
+        conn,
+        "tell_facts",
+        portfolios=[portfolio for portfolio, _, _, _ in facts],
+        ids=[person for _, person, _, _ in facts],
+        loans=[loan for _, _, loan, _ in facts],
+        names=[name for _, _, _, name in facts],
+        values=[orjson.dumps(value).decode() for value, _ in facts.values()],
+        tolds=[at for _, at in facts.values()],
     )
 
 

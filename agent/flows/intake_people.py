@@ -17,6 +17,8 @@ from agent.flows.intake_conduct import (
     hear,
     store_consents,
     store_preferences,
+    store_stated,
+    wishes_of,
 )
 from agent.flows.intake_places import Was, first_place, hear_of_place, keep_places, weigh_all
 from agent.flows.intake_work import Address, People, PersonWork, Placing, Point
@@ -73,7 +75,7 @@ async def learn_people(
         person = people.by_ref[item.portfolio_id, fact.person.ref]
         _learn(person, fact.person, item)
         _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
-        if fact.person.quiet is not None or fact.person.waivers is not None:
+        if wishes_of(fact.person):
             changes.wishes.append(((person.portfolio_id, person.id), fact.person, item.event.at))
     changes.was = weigh_all(people, portfolios)
     return changes
@@ -85,6 +87,7 @@ async def write_people(conn: Connection, people: People, changes: Changes, now: 
     await keep_places(conn, changes.was, now)
     await store_consents(conn, changes.consents)
     await store_preferences(conn, changes.wishes)
+    await store_stated(conn, changes.wishes)
 
 
 async def lock_people(conn: Connection, keyring: Keyring, places: Places) -> People:
@@ -197,7 +200,7 @@ def _learn_contacts(
         return
     named = set()
     for contact in fact.person.contacts:
-        if contact.channel not in CHANNELS:
+        if contact.channel not in CHANNELS or contact.of_other:
             continue
         where = (contact.channel, keyring.blind(contact.channel, contact.address))
         named.add(where)

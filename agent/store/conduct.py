@@ -1,7 +1,7 @@
 """Facts that conduct rules ask for, read for a batch under the locks of its people."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any, NamedTuple
 
 from agent.domain.conduct_base import Quiet
@@ -53,9 +53,22 @@ async def read_evidence(
     }  # fmt: skip
 
 
-async def read_contacted(
+async def read_first_contacts(
     conn: Connection, portfolio_id: int, loans: Sequence[int]
-) -> frozenset[int]:
-    """Those of these loans of which somebody was ever told."""
-    rows = await fetch(conn, "contacted_loans", portfolio=portfolio_id, ids=loans)
-    return frozenset(row["id"] for row in rows)
+) -> dict[int, datetime]:
+    """When somebody was first told of these loans; the others nobody was told of."""
+    rows = await fetch(conn, "first_contacts", portfolio=portfolio_id, ids=loans)
+    return {row["id"]: row["at"] for row in rows}
+
+
+async def read_stated(
+    conn: Connection, portfolio_id: int, people: Sequence[int], names: Sequence[str]
+) -> dict[tuple[int, str], dict[str, Any]]:
+    """What the ledger states, by person and reference of the loan (empty: of the person)."""
+    rows = await fetch(conn, "facts_stated", portfolio=portfolio_id, ids=people, names=names)
+    found: dict[tuple[int, str], dict[str, Any]] = {}
+    for row in rows:
+        value = row["value"]
+        told = date.fromisoformat(value) if isinstance(value, str) else value
+        found.setdefault((row["borrower_id"], row["loan_ref"]), {})[row["name"]] = told
+    return found

@@ -829,6 +829,19 @@ COMMENT ON COLUMN public.sender_pace.not_before IS 'The provider said too many: 
 
 COMMENT ON COLUMN public.sender_pace.part_takes IS 'Time that one part takes, as staff have set it; null = as the settings say.';
 
+CREATE TABLE public.stated_fact (
+    portfolio_id integer NOT NULL,
+    borrower_id bigint NOT NULL,
+    loan_ref text DEFAULT ''::text NOT NULL,
+    name text NOT NULL,
+    value jsonb NOT NULL,
+    told_at timestamp with time zone NOT NULL,
+    CONSTRAINT stated_fact_name_check CHECK ((name ~ '^[a-z][a-z0-9_]{0,63}$'::text)),
+    CONSTRAINT stated_fact_value_check CHECK ((jsonb_typeof(value) = ANY (ARRAY['boolean'::text, 'number'::text, 'string'::text, 'null'::text])))
+);
+
+COMMENT ON TABLE public.stated_fact IS 'What the ledger states of a person, or of one of their loans; the newest word counts, null takes it back.';
+
 CREATE TABLE public.suppression (
     portfolio_id integer NOT NULL,
     id bigint NOT NULL,
@@ -982,6 +995,9 @@ ALTER TABLE ONLY public.sender_halt
 ALTER TABLE ONLY public.sender_pace
     ADD CONSTRAINT sender_pace_pkey PRIMARY KEY (portfolio_id, channel, sender);
 
+ALTER TABLE ONLY public.stated_fact
+    ADD CONSTRAINT stated_fact_pkey PRIMARY KEY (portfolio_id, borrower_id, loan_ref, name);
+
 ALTER TABLE ONLY public.suppression
     ADD CONSTRAINT suppression_pkey PRIMARY KEY (portfolio_id, id);
 
@@ -1133,6 +1149,9 @@ ALTER TABLE ONLY public.sender_halt
 
 ALTER TABLE ONLY public.sender_pace
     ADD CONSTRAINT sender_pace_portfolio_id_fkey FOREIGN KEY (portfolio_id) REFERENCES public.portfolio(id);
+
+ALTER TABLE ONLY public.stated_fact
+    ADD CONSTRAINT stated_fact_portfolio_id_borrower_id_fkey FOREIGN KEY (portfolio_id, borrower_id) REFERENCES public.borrower(portfolio_id, id);
 
 ALTER TABLE ONLY public.suppression
     ADD CONSTRAINT suppression_portfolio_id_fkey FOREIGN KEY (portfolio_id) REFERENCES public.portfolio(id);

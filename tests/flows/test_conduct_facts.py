@@ -7,8 +7,10 @@ import asyncpg
 import pytest
 
 from agent.clock import VirtualClock
+from agent.domain.conduct import Pack, compile_pack
 from agent.domain.conduct_ways import facts_asked
 from agent.flows.dispatch_conduct import NOTHING, read_conduct
+from agent.flows.portfolios import shipped_calendars
 from agent.flows.trail import Question, Trail, trail
 from agent.store.dispatch import read_facts
 from agent.store.keyring import Keyring
@@ -257,3 +259,83 @@ async def test_what_was_stored_is_what_was_asked(town: World) -> None:
     assert "test@1" in packs.split()
     later = datetime.fromisoformat("2026-03-06T10:00:00+00:00")
     assert await answers(town, later) == []
+
+
+LAWYER = {
+    "id": "LAWYER", "type": "hold", "reasons": ["attorney"], "lifted_by": ["attorney_consents"],
+}  # fmt: skip
+FIVE = {
+    "id": "FIVE", "type": "deadline", "from": "initial_communication", "days": 2, "duty": "tell",
+    "done": "validation_sent",
+}  # fmt: skip
+WORKDAYS = {
+    "id": "WORKDAYS", "type": "deadline", "from": "objection_received", "days": 3, "duty": "answer",
+    "business": True, "calendar": "us-federal", "done": "objection_answered",
+}  # fmt: skip
+
+
+async def states(town: World, person: str, loan: str | None = None, **facts: Any) -> None:
+    body = {"facts": facts} if loan is None else {"loan_facts": {loan: facts}}
+    await town.take("borrower.updated", person, {"id": person, **body})
+
+
+async def test_what_the_ledger_states_lifts_what_a_rule_makes_of_a_hold(town: World) -> None:
+    await town.opens("L1", DUE, person="ann")
+    await at_ten(town)
+    await town.plan()
+    await town.flags("ann", "attorney")
+    await states(town, "ann", attorney_consents=True)
+    # the hold itself is the ledger's to take back
+    assert await decided(town, ("house",), pack_of(LAWYER)) == [("snooze", ["hold:attorney"])]
+    await states(town, "ann", attorney_consents=None)
+    await town.pool.execute("update notice set next_at = $1", town.clock.now())
+    town.clock.advance_to(town.clock.now() + timedelta(minutes=1))
+    assert await decided(town, ("house",), pack_of(LAWYER)) == [
+        ("cancel", ["LAWYER", "hold:attorney"])
+    ]
+
+
+async def test_past_the_deadline_of_a_duty_the_next_step_waits_for_it(town: World) -> None:
+    steps = [stage_toml(f"day-{n}", n, time(10), not_after_hours=23) for n in (1, 3, 4, 5, 6)]
+    place = World(town.pool, town.keyring, town.clock, ladder_toml(*steps))
+    await place.opens("L1", DUE, person="ann")
+    told = {}
+    for day in (6, 8, 9):
+        place.wait_to(date(2026, 3, day), "10:00")
+        told[day] = await decided(place, ("house",), pack_of(FIVE))
+    # two days from the first message, the second included
+    unknown = ["ENGINE-FACT-MISSING:validation_sent", "FIVE"]
+    assert told == {6: [("send", [])], 8: [("send", [])], 9: [("snooze", unknown)]}
+    await states(place, "ann", "L1", validation_sent=False)
+    place.wait_to(date(2026, 3, 10), "10:00")
+    assert ("cancel", ["FIVE"]) in await decided(place, ("house",), pack_of(FIVE))
+    await states(place, "ann", "L1", validation_sent="2026-03-09")
+    place.wait_to(date(2026, 3, 11), "10:00")
+    assert await decided(place, ("house",), pack_of(FIVE)) == [("send", [])]
+
+
+async def test_deadlines_may_be_counted_in_business_days(town: World) -> None:
+    steps = [stage_toml(f"day-{n}", n, time(10), not_after_hours=23) for n in (4, 5)]
+    place = World(town.pool, town.keyring, town.clock, ladder_toml(*steps))
+    await place.opens("L1", DUE, person="ann")
+    # a Wednesday: Thursday, Friday, Monday are three business days
+    await states(place, "ann", "L1", objection_received="2026-03-04", objection_answered=False)
+    place.wait_to(date(2026, 3, 9), "10:00")
+    assert await decided(place, ("house",), pack_of_workdays()) == [("send", [])]
+    place.wait_to(date(2026, 3, 10), "10:00")
+    assert await decided(place, ("house",), pack_of_workdays()) == [("cancel", ["WORKDAYS"])]
+
+
+def pack_of_workdays() -> Pack:
+    found = compile_pack({"pack": {"id": "test"}, "rules": [WORKDAYS]}, "1", shipped_calendars())
+    assert isinstance(found, Pack)
+    return found
+
+
+async def test_a_holiday_calendar_that_is_missing_holds(town: World) -> None:
+    await town.opens("L1", DUE, person="ann")
+    await states(town, "ann", objection_received="2026-03-04")
+    await at_ten(town)
+    assert await decided(town, ("house",), pack_of(WORKDAYS)) == [
+        ("snooze", ["ENGINE-CALENDAR-MISSING"])
+    ]

@@ -235,3 +235,15 @@ async def test_a_step_waits_for_the_facts_that_its_gate_wants(town: World) -> No
     assert await decided(place, more=(pack_of(gate),)) == [
         ("snooze", ["ENGINE-FACT-MISSING:approved_by_person", "PERSON-FIRST"])
     ]
+
+
+async def test_what_the_ledger_states_of_a_loan_answers_what_a_rule_asks(town: World) -> None:
+    await town.opens("L1", DUE, person="ann", contacts=[sms(US)])
+    facts = {"L1": {"time_barred": False, "action_intended": True}, "L2": {"time_barred": True}}
+    await town.take("borrower.updated", "ann", {"id": "ann", "loan_facts": facts})
+    town.wait_to(date(2026, 3, 6), "16:00")
+    assert await decided(town, "us-fed-regf", texts=texts(SUING)) == [("send", [])]
+    await town.opens("L2", DUE, person="ann", contacts=[])
+    town.wait_to(date(2026, 3, 9), "16:00")
+    ours = await decided(town, "us-fed-regf", texts=texts(SUING))
+    assert [rules[0] for verdict, rules in ours if verdict == "cancel"] == ["REGF-26B-TIMEBARRED"]

@@ -104,3 +104,37 @@ async def test_a_bad_wish_is_kept_with_its_reason(pool: Any, keyring: Any) -> No
     )
     assert dict(taken.rejected) == {"bad-quiet-hours": 1}
     assert await pool.fetchval("select count(*) from preference") == 0
+
+
+async def test_stated_facts_are_kept_by_the_newest_word_on_each(pool: Any, keyring: Any) -> None:
+    events = [
+        opened("L"),
+        wishing("2024-02-02", facts={"time_barred": True}, loan_facts={"L": {"strikes": 1}}),
+        wishing("2024-02-03", facts={"time_barred": None}),
+        wishing("2024-02-01", facts={"time_barred": False}, loan_facts={"L": {"strikes": 0}}),
+    ]
+    for one in events:
+        await give(desk(pool, keyring), one)
+    rows = await pool.fetch("select loan_ref, name, value from stated_fact order by loan_ref")
+    assert [tuple(row) for row in rows] == [("", "time_barred", None), ("L", "strikes", 1)]
+
+
+async def test_an_address_of_somebody_else_is_no_way_to_the_borrower(
+    pool: Any, keyring: Any
+) -> None:
+    """Named as a reference's, a number that was the borrower's is withdrawn."""
+    await give(desk(pool, keyring), opened("L"))
+    other = {
+        "channel": "sms",
+        "address": PHONE,
+        "relation": "reference",
+        "consent": {"source": "form"},
+    }
+    mine = {"channel": "sms", "address": PHONE[:-1] + "9", "consent": {"source": "form"}}
+    points = [other, mine]
+    update = event(
+        "borrower.updated", "ann", "2024-02-02", borrower={"id": "ann", "contacts": points}
+    )
+    await give(desk(pool, keyring), update)
+    rows = await pool.fetch("select status from contact_point order by id")
+    assert [row["status"] for row in rows] == ["withdrawn", "active"]

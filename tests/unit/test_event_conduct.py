@@ -1,6 +1,6 @@
 """Consents, checked numbers, quiet hours and waivers of an event: exactly one of their forms, or refused."""
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
@@ -13,6 +13,7 @@ from agent.domain.event import (
     Reason,
     Rejected,
     Scope,
+    Stated,
     Updated,
     Waiver,
 )
@@ -126,3 +127,38 @@ def test_a_consent_that_cannot_be_read_refuses_the_event(
     consent: Any, reason: Reason, field: str
 ) -> None:
     assert read(contacts=contact(consent=consent)) == Rejected(reason, f"borrower.contacts.{field}")
+
+
+def test_stated_facts_are_true_false_a_count_or_a_date_of_a_person_or_a_loan() -> None:
+    said = {"attorney_consents": True, "attorney_unresponsive": None}
+    found = read(facts=said, loan_facts={"A1": {"validation_sent": "2026-03-02", "strikes": 2}})
+    assert isinstance(found, Updated)
+    assert found.person.stated == (
+        Stated("", "attorney_consents", True),
+        Stated("", "attorney_unresponsive", None),
+        Stated("A1", "validation_sent", date(2026, 3, 2)),
+        Stated("A1", "strikes", 2),
+    )
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [
+        [], {"time_barred": "no"}, {"time_barred": "2026-02-30"}, {"time_barred": 1.5}, {"time_barred": []},
+        {"Time Barred": True}, {"strikes": -1}, {"": True},
+        # what Duly knows by itself is not for the ledger to state
+        {"content_class": True}, {"role": 1}, {"sms_consent": True},
+    ],
+)  # fmt: skip
+def test_a_fact_that_is_none_refuses_the_event(facts: Any) -> None:
+    for where in ({"facts": facts}, {"loan_facts": {"A1": facts}}):
+        assert read(**where) == Rejected(Reason.BAD_FACT, "borrower.facts")
+    assert read(loan_facts=[]) == Rejected(Reason.BAD_FACT, "borrower.loan_facts")
+
+
+def test_an_address_of_somebody_else_is_told_apart() -> None:
+    found = read(
+        contacts=[*contact(relation="employer"), *contact(relation="borrower"), *contact()]
+    )
+    assert isinstance(found, Updated)
+    assert [one.of_other for one in found.person.contacts] == [True, False, False]

@@ -15,13 +15,24 @@ from contact_point c
 left join contact_evidence e on e.portfolio_id = :portfolio and e.contact_point_id = c.id
 where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[]);
 
--- name: contacted_loans
--- Which of these loans somebody was ever told of: what is not proven unsent may have been read.
-select l.id from loan l
-where l.portfolio_id = :portfolio and l.id = any(:ids::bigint[])
-  and (exists (select 1 from attempt a
-               where a.portfolio_id = :portfolio and a.borrower_id = l.borrower_id and a.loan_id = l.id
-                 and a.state not in ('refused', 'absent'))
-       or exists (select 1 from attempt_archive a
-                  where a.portfolio_id = :portfolio and a.loan_id = l.id
-                    and a.state not in ('refused', 'absent')));
+-- name: first_contacts
+-- When somebody was first told of these loans: what is not proven unsent may have been read.
+select l.id, least(a.at, r.at) as at
+from loan l
+cross join lateral (
+    select min(begun_at) as at from attempt
+    where portfolio_id = :portfolio and borrower_id = l.borrower_id and loan_id = l.id
+      and state not in ('refused', 'absent')
+) a
+cross join lateral (
+    select min(begun_at) as at from attempt_archive
+    where portfolio_id = :portfolio and loan_id = l.id and state not in ('refused', 'absent')
+) r
+where l.portfolio_id = :portfolio and l.id = any(:ids::bigint[]) and least(a.at, r.at) is not null;
+
+-- name: facts_stated
+-- What the ledger states of these people and their loans, as far as rules name it.
+select borrower_id, loan_ref, name, value from stated_fact
+where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and name = any(:names::text[])
+  and jsonb_typeof(value) <> 'null'
+order by borrower_id, loan_ref, name;

@@ -282,3 +282,14 @@ set quiet = case when excluded.quiet_told_at > p.quiet_told_at then excluded.qui
     quiet_told_at = greatest(p.quiet_told_at, excluded.quiet_told_at),
     waivers = case when excluded.waivers_told_at > p.waivers_told_at then excluded.waivers else p.waivers end,
     waivers_told_at = greatest(p.waivers_told_at, excluded.waivers_told_at);
+
+-- name: tell_facts
+-- Facts that the ledger states of people and of their loans; an older word that comes late changes nothing.
+insert into stated_fact as f (portfolio_id, borrower_id, loan_ref, name, value, told_at)
+select w.portfolio_id, w.id, w.loan_ref, w.name, w.value::jsonb, w.told_at
+from unnest(:portfolios::int[], :ids::bigint[], :loans::text[], :names::text[], :values::text[],
+            :tolds::timestamptz[])
+     as w (portfolio_id, id, loan_ref, name, value, told_at)
+on conflict (portfolio_id, borrower_id, loan_ref, name) do update
+set value = excluded.value, told_at = excluded.told_at
+where excluded.told_at >= f.told_at;
