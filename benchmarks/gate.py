@@ -10,10 +10,9 @@ from agent.domain.gate import GUARD, NoticeFacts, Point, Verdict, decide
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
 from agent.domain.zonetime import seconds_of
-from agent.flows.rules import packs
+from agent.flows.rules import granted_packs
 from benchmarks.bars import Shown, middles
 from benchmarks.shop import Shop
-from schedules import conduct_names
 
 _NOW = datetime(2026, 3, 10, 12, 0, tzinfo=UTC)
 _KINDS = 500
@@ -21,7 +20,7 @@ _KINDS = 500
 
 async def measure(shop: Shop, _wanted: set[str]) -> list[Shown]:
     """The same decisions, round after round; the facts differ from one to the next."""
-    rules = packs(conduct_names())
+    rules = granted_packs()
     facts = [_facts(number) for number in range(_KINDS)]
     times = shop.sized(1, 20, 100)
     shop.tell(f"gate: {times * _KINDS:,} decisions a round")

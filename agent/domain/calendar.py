@@ -6,7 +6,7 @@ functions here are called for every loan and every decision, so zones and instan
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from enum import StrEnum
 from functools import lru_cache
@@ -41,7 +41,8 @@ class BusinessCalendar:
     """The days on which a place does business.
 
     `weekend` holds ISO weekdays (6 = Saturday); `workdays` are weekend days worked to make up for a
-    holiday. Outside `covers` no holiday is known: there only the weekend counts.
+    holiday. Outside `covers` no holiday is known: there only the weekend counts. `seeded` years were
+    computed ahead of the official list; `confirmed` says that somebody compared the others with it.
     """
 
     name: str
@@ -49,6 +50,8 @@ class BusinessCalendar:
     holidays: frozenset[date]
     workdays: frozenset[date]
     covers: tuple[date, date]
+    confirmed: bool = True
+    seeded: frozenset[int] = frozenset()
 
     def is_business_day(self, day: date) -> bool:
         """A holiday never is one, a made-up weekend day is, else the weekday decides."""
@@ -57,8 +60,18 @@ class BusinessCalendar:
         return day in self.workdays or day.isoweekday() not in self.weekend
 
     def is_covered(self, day: date) -> bool:
-        """Whether the holidays of that day's year are known."""
+        """Whether the holidays of that day's year are listed, confirmed or not."""
         return self.covers[0] <= day <= self.covers[1]
+
+    def is_known(self, day: date) -> bool:
+        """Whether a rule may rely on it: that year is listed, and somebody confirmed the list."""
+        return self.is_covered(day) and self.confirmed and day.year not in self.seeded
+
+    def granted(self) -> "BusinessCalendar":
+        """The same taken for confirmed, without the seeded years: what a test vector presupposes."""
+        first, last = self.covers
+        until = date(min(self.seeded) - 1, 12, 31) if self.seeded else last
+        return replace(self, confirmed=True, covers=(first, min(last, until)), seeded=frozenset())
 
 
 def known_zone(name: str) -> bool:
@@ -152,14 +165,19 @@ def compile_calendar(raw: Mapping[str, Any]) -> BusinessCalendar | str:
         weekend = frozenset(_WEEKDAYS[day] for day in raw["weekend"])
         first, last = raw["covers"]
         holidays, workdays = frozenset(raw["off"]), frozenset(raw.get("weekend_workdays", ()))
-        name = raw["name"]
+        seeded, name = frozenset(raw.get("seeded", ())), raw["name"]
     except (KeyError, TypeError, ValueError) as wrong:
         return f"a calendar needs name, weekend, covers and off as its schema says ({wrong!r})"
     if not isinstance(name, str) or len(weekend) == len(_WEEKDAYS):
         return "a calendar needs a name and at least one weekday that is no weekend"
     if not all(type(day) is date for day in (*holidays, *workdays, first, last)) or first > last:
         return "off, weekend_workdays and covers are dates (2026-01-01, without quotes), in order"
-    return BusinessCalendar(name, weekend, holidays, workdays, (first, last))
+    confirmed = raw.get("confirmed", False)
+    if type(confirmed) is not bool or not all(type(year) is int for year in seeded):
+        return "confirmed is true or false, seeded is a list of years"
+    if not all(first.year < year <= last.year for year in seeded):
+        return "seeded names later years of covers than the first"
+    return BusinessCalendar(name, weekend, holidays, workdays, (first, last), confirmed, seeded)
 
 
 _WEEKDAYS = {"mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6, "sun": 7}

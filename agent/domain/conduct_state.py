@@ -341,7 +341,7 @@ def business_days_after(start: date, days: int, calendar: BusinessCalendar | Non
     day = start
     while days > 0:
         day += ONE_DAY
-        if calendar is None or not calendar.is_covered(day):
+        if calendar is None or not calendar.is_known(day):
             return None
         days -= calendar.is_business_day(day)
     return day

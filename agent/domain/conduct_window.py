@@ -75,7 +75,7 @@ class WeekWindow:
         if self.holiday_same:
             return self.week[weekday_of(day)]
         date = date_of(day)
-        if self.calendar is None or not self.calendar.is_covered(date):
+        if self.calendar is None or not self.calendar.is_known(date):
             return None
         return self.holiday if date in self.calendar.holidays else self.week[weekday_of(day)]
 
@@ -105,7 +105,7 @@ class WeekWindow:
         """A day on the way whose holidays are not known might be a working one: nobody can say."""
         for zone in zones:
             days = date_of(local_day(now, zone)), date_of(local_day(end, zone))
-            if self.calendar is None or not all(map(self.calendar.is_covered, days)):
+            if self.calendar is None or not all(map(self.calendar.is_known, days)):
                 raise Unknowable(CALENDAR_MISSING)
 
 

@@ -30,6 +30,7 @@ from agent.store.migrate import HistoryDiffers, pending
 OLDEST_POSTGRES = 160000
 LARGEST_SKEW = timedelta(seconds=2)
 OLDEST_ZONES_YEARS = 1
+NEXT_YEAR_SOON = timedelta(days=60)
 _PROBE = "duly:doctor"
 _LOOPBACK = ("http://127.", "http://localhost", "http://[::1]")
 
@@ -216,14 +217,28 @@ def _shipped(today: date) -> Iterator[Finding]:
 
 
 def _calendar(name: str, calendar: BusinessCalendar | str, today: date) -> Finding:
+    """This year, and the next one from 60 days before it begins: listed and confirmed, or a warning."""
     check = f"calendar {name}"
     if isinstance(calendar, str):
         return problem(check, calendar, "install Duly again")
-    if not calendar.is_covered(today):
-        until = calendar.covers[1]
-        do = "load that year's holidays; until then rules that need them hold, ladders count weekends"
-        return warning(check, f"knows holidays only until {until}", do)
-    return ok(check, f"covers {today.year}")
+    new_year = date(today.year + 1, 1, 1)
+    asked = [today, *([new_year] if new_year - today <= NEXT_YEAR_SOON else [])]
+    wrong = [why for day in asked if (why := _unknown_year(calendar, day))]
+    if not wrong:
+        return ok(check, f"covers {' and '.join(str(day.year) for day in asked)}")
+    do = (
+        "list that year's holidays from the official publication and say so in the calendar's file;"
+        " until then rules that need them hold, ladders use what is listed"
+    )
+    return warning(check, "; ".join(wrong), do)
+
+
+def _unknown_year(calendar: BusinessCalendar, day: date) -> str | None:
+    if not calendar.is_covered(day):
+        return f"{day.year} is missing: it knows holidays only until {calendar.covers[1]}"
+    if not calendar.is_known(day):
+        return f"{day.year} was computed or sampled, and nobody has confirmed it"
+    return None
 
 
 def _ladder(name: str, ladder: Ladder | tuple[object, ...]) -> Finding:

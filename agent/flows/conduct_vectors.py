@@ -1,7 +1,8 @@
 """Run rule test vectors: a situation, the answer that is expected, and the difference if there is one.
 
-A file may bring its own packs and calendars; names that it does not bring are the shipped ones. What
-a vector expects is compared key by key; the order of rules does not matter, everything else does.
+A file may bring its own packs and calendars; names that it does not bring are the shipped ones, and the
+calendars among them are taken for confirmed. What a vector expects is compared key by key; the order of
+rules does not matter, everything else does.
 """
 
 import json
@@ -31,7 +32,7 @@ from agent.domain.inbound import read_reply
 from agent.domain.retention import RETENTION_CONFLICT, Keeping, months_after
 from agent.domain.zonetime import seconds_of
 from agent.flows.portfolios import shipped_calendars
-from agent.flows.rules import every_pack
+from agent.flows.rules import granted_packs
 from schedules import calendar_names
 
 Vector = Mapping[str, Any]
@@ -120,10 +121,10 @@ def shipped_shelf() -> Shelf:
 
 
 def _shelf(raw: Mapping[str, Any]) -> Shelf:
-    calendars = {name: shipped_calendars()[name] for name in calendar_names()}
+    calendars = {name: shipped_calendars()[name].granted() for name in calendar_names()}
     named = {**calendars, **_Dated(calendars)}
     named.update({name: _calendar(name, one) for name, one in raw.get("calendars", {}).items()})
-    packs = {pack.id: pack for pack in every_pack()}
+    packs = {pack.id: pack for pack in granted_packs()}
     for item in raw.get("packs", ()):
         found = compile_pack({"pack": item, "rules": item.get("rules", ())}, "given", named)
         if not isinstance(found, Pack):

@@ -87,6 +87,14 @@ def every_pack() -> tuple[Pack, ...]:
 
 
 @cache
+def granted_packs() -> tuple[Pack, ...]:
+    """All shipped packs, their calendars taken for confirmed: what vectors and measurements presuppose."""
+    calendars = {name: one.granted() for name, one in shipped_calendars().items()}
+    found = (read_pack(conduct_text(name), calendars) for name in conduct_names())
+    return tuple(pack for pack in found if isinstance(pack, Pack))
+
+
+@cache
 def packs_of_place(place: str) -> tuple[Pack, ...]:
     """What protects people of a place: `US-NY-NYC` asks the packs of US, US-NY and US-NY-NYC."""
     parts = place.split("-")

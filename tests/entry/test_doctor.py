@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from agent.clock import SystemClock, VirtualClock
-from agent.entry.doctor import examine
+from agent.entry.doctor import _calendar, examine
 from agent.entry.findings import Finding, Level
+from agent.flows.portfolios import shipped_calendars
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
 from tests.entry.command import duly
@@ -132,6 +133,27 @@ async def test_a_year_that_no_calendar_covers_is_a_warning(
     far = VirtualClock(datetime(2040, 1, 1, tzinfo=UTC))
     assert level_of(await examine(far), "calendar us-federal") is Level.WARNING
     assert level_of(await examine(far), "time zones") is Level.WARNING
+
+
+@pytest.mark.parametrize(
+    ("name", "today", "says"),
+    [
+        ("cn-state-council", date(2026, 6, 1), ""),
+        ("cn-state-council", date(2026, 11, 1), ""),
+        ("cn-state-council", date(2026, 11, 2), "2027 is missing: it knows holidays only until 2026-12-31"),
+        ("us-federal", date(2026, 6, 1), "2026 was computed or sampled, and nobody has confirmed it"),
+        ("id-sample", date(2026, 12, 31),
+         "; ".join(f"{y} was computed or sampled, and nobody has confirmed it" for y in (2026, 2027))),
+        ("us-federal", date(2028, 2, 1), "2028 is missing: it knows holidays only until 2027-12-31"),
+    ],
+)  # fmt: skip
+def test_a_calendar_names_the_year_that_is_not_known_ahead_of_time(
+    name: str, today: date, says: str
+) -> None:
+    found = _calendar(name, shipped_calendars()[name], today)
+    assert found.level is (Level.WARNING if says else Level.OK)
+    assert found.says == (says or "covers 2026")
+    assert ("until then rules that need them hold" in found.do) == bool(says)
 
 
 def level_of(found: list[Finding], check: str) -> Level:

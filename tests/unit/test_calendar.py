@@ -164,3 +164,28 @@ def test_bad_calendar_says_why(changes: dict[str, object]) -> None:
     raw = tomllib.loads(schedules.calendar_text("us-federal"))
     assert isinstance(compile_calendar(raw), BusinessCalendar)
     assert isinstance(compile_calendar(raw | changes), str)
+
+
+def test_a_seeded_or_unconfirmed_year_is_listed_and_not_relied_on() -> None:
+    raw = {
+        "name": "x", "weekend": ["sun"], "covers": [date(2026, 1, 1), date(2028, 12, 31)],
+        "off": [], "confirmed": True, "seeded": [2028],
+    }  # fmt: skip
+    found = compile_calendar(raw)
+    assert isinstance(found, BusinessCalendar)
+    days = [date(2025, 12, 31), date(2026, 1, 1), date(2027, 12, 31), date(2028, 1, 1)]
+    assert [found.is_covered(day) for day in days] == [False, True, True, True]
+    assert [found.is_known(day) for day in days] == [False, True, True, False]
+    granted = found.granted()
+    assert [granted.is_known(day) for day in days] == [False, True, True, False]
+    for change in ({"confirmed": False}, {"confirmed": None}):
+        doubted = compile_calendar(raw | change)
+        assert isinstance(doubted, str) or not any(map(doubted.is_known, days))
+
+
+@pytest.mark.parametrize("change", [{"seeded": [2026]}, {"seeded": [2029]}, {"seeded": ["2028"]}])
+def test_seeded_years_are_later_years_of_the_list(change: dict[str, object]) -> None:
+    raw = {
+        "name": "x", "weekend": ["sun"], "covers": [date(2026, 1, 1), date(2028, 12, 31)], "off": [],
+    }  # fmt: skip
+    assert isinstance(compile_calendar(raw | change), str)

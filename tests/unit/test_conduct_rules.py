@@ -26,7 +26,7 @@ from agent.domain.conduct import (
     consult,
 )
 from agent.domain.zonetime import day_start, local_day, seconds_of, stretches
-from agent.flows.rules import binding, every_pack, pack, packs_of_place
+from agent.flows.rules import binding, every_pack, granted_packs, pack, packs_of_place
 
 MINUTE = timedelta(minutes=1)
 ZONES = ("America/New_York", "America/Los_Angeles", "Asia/Shanghai", "Asia/Kolkata", "Africa/Cairo",
@@ -267,3 +267,16 @@ def test_no_answer_depends_on_the_machine() -> None:
     at = utc("2026-11-24T02:30")
     answer = consult((pack("us-dc"),), facts(zones=("America/Los_Angeles",)), at)
     assert (answer.rules, answer.until) == (("DC-3814-K",), utc("2026-11-24T16:01"))
+
+
+@pytest.mark.parametrize("name", ["id-ojk", "co-ley2300", "th-dca"])
+@pytest.mark.parametrize("day", ["2026-03-10", "2027-03-10", "2029-03-13"])
+def test_hours_that_need_a_calendar_nobody_confirmed_hold(name: str, day: str) -> None:
+    """A list that was sampled or computed may lack the holiday that today is."""
+    at = datetime.fromisoformat(f"{day}T05:00:00+00:00")
+    facts = ContactFacts(("Asia/Jakarta",), (), role="first_party")
+    answer = consult((pack(name),), facts, at)
+    assert (answer.until, answer.stops) == (None, ("ENGINE-CALENDAR-MISSING",))
+    granted = next(one for one in granted_packs() if one.id == name)
+    known = consult((granted,), facts, at)
+    assert (known.stops == ()) == (day < "2027")
