@@ -27,6 +27,7 @@ COMMANDS = (
     "invariants",
     "why",
     "conduct",
+    "portfolio",
     "pause",
     "senders",
     "outcomes",

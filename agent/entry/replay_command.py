@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from agent.domain.frame import Role
     from agent.domain.report import Report
     from agent.flows.invariants import Finding
     from agent.flows.replay import History
@@ -41,6 +42,9 @@ def replay(
         Path | None, typer.Option(help="A sandbox script (.toml): how phones behave.")
     ] = None,
     lender: Annotated[str | None, typer.Option(help="Who messages say they are from.")] = None,
+    role: Annotated[
+        str | None, typer.Option(help="Who collects: first_party or third_party; else not known.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database of this run.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -51,7 +55,7 @@ def replay(
     """
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    wish = _Wish(file, schedule, packs, until, out, phones, lender, keep)
+    wish = _Wish(file, schedule, packs, until, out, phones, lender, role, keep)
     report, findings, database = run(_replay(wish, quiet=as_json))
     document = _document(report, findings, out, database)
     show(document, as_json=as_json, pleasant=lambda console: _print(console, document))
@@ -71,6 +75,7 @@ class _Wish:
         out: Path | None,
         phones: Path | None,
         lender: str | None,
+        role: str | None,
         keep: bool,
     ) -> None:
         self.file = file
@@ -80,7 +85,16 @@ class _Wish:
         self.out = out
         self.phones = phones
         self.lender = lender
+        self.role = _role(role)
         self.keep = keep
+
+
+def _role(named: str | None) -> "Role | None":
+    from agent.domain.frame import Role
+
+    if named is not None and named not in tuple(Role):
+        raise Refused(f"--role: there is no {named}; use one of: {', '.join(Role)}")
+    return None if named is None else Role(named)
 
 
 def _schedule(name: str) -> str:
@@ -185,7 +199,7 @@ async def _play(
         keyring = _keyring() if wish.keep else Keyring(random_bytes(KEY_BYTES))
         game = Replay(
             pool, keyring, history, schedule=wish.schedule, pack_names=wish.packs,
-            network=_network(wish.phones), lender=wish.lender,
+            network=_network(wish.phones), lender=wish.lender, role=wish.role,
         )  # fmt: skip
         with HistoryBar(len(history.reads), quiet=quiet) as progress:
             played = await game.run(wish.until, progress)

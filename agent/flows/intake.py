@@ -15,6 +15,7 @@ import asyncpg
 import orjson
 
 from agent.domain.event import Event, Opened, Reason, Rejected
+from agent.domain.frame import Role
 from agent.flows.behind import breathe, write_behind
 from agent.flows.intake_flags import held_borrowers, read_flags, write_holds
 from agent.flows.intake_loans import apply_loans, load_works, write_loans
@@ -99,6 +100,7 @@ class Desk:
     default_portfolio: str = "default"
     lender: str | None = None
     packs: tuple[str, ...] = ("house",)
+    role: Role | None = None
     at_event_time: bool = False
 
 
@@ -239,7 +241,7 @@ def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
                 zone = fact.person.zones[0] if fact.person.zones else "UTC"
                 locale = fact.person.locale or "en"
                 wanted[name] = Founding(
-                    zone, locale, desk.lender or name, desk.schedule, desk.packs
+                    zone, locale, desk.lender or name, desk.schedule, desk.packs, desk.role
                 )
     return wanted
 

@@ -80,7 +80,7 @@ async def pause(
             reason=reason,
             by=by,
             now=now,
-            rev=await _raise(conn, place.portfolio_id),
+            rev=await raise_portfolio(conn, place.portfolio_id),
         )
     return Switched(switch.scope, place.subject, place.portfolio, opened is not None)
 
@@ -107,7 +107,7 @@ async def resume(
             reason=reason,
             by=by,
             now=now,
-            rev=await _raise(conn, place.portfolio_id),
+            rev=await raise_portfolio(conn, place.portfolio_id),
         )
         woken = 0
         if closed is not None:
@@ -121,7 +121,7 @@ async def resume(
     return Switched(switch.scope, place.subject, place.portfolio, closed is not None, woken)
 
 
-async def _raise(conn: Connection, portfolio_id: int) -> int:
+async def raise_portfolio(conn: Connection, portfolio_id: int) -> int:
     """Wait for the begins under way, then raise what later ones compare with."""
     ids = [portfolio_id]
     if portfolio_id == EVERYWHERE:
@@ -142,7 +142,7 @@ async def _place(conn: Connection, switch: Switch, now: datetime) -> _Place | Un
     if not switch.subject:
         return Unclear(f"which {switch.scope}?", f"name the {switch.scope} after its scope")
     if switch.portfolio is not None and switch.portfolio not in known:
-        return _no_portfolio(switch.portfolio, known)
+        return no_portfolio(switch.portfolio, known)
     return await _named(conn, switch, switch.subject, known)
 
 
@@ -153,7 +153,7 @@ async def _named(
     match switch.scope:
         case Scope.PORTFOLIO:
             found = known.get(subject)
-            return _Place(found.id, subject, "") if found else _no_portfolio(subject, known)
+            return _Place(found.id, subject, "") if found else no_portfolio(subject, known)
         case Scope.CHANNEL if subject not in CHANNELS:
             return Unclear(f"there is no channel {subject}", f"use one of: {', '.join(CHANNELS)}")
         case Scope.STAGE if not any(p.ladder.stage(subject) for p in known.values()):
@@ -184,6 +184,7 @@ def _one_home(
             return Unclear(why, "name the portfolio")
 
 
-def _no_portfolio(name: str, known: dict[str, Portfolio]) -> Unclear:
+def no_portfolio(name: str, known: dict[str, Portfolio]) -> Unclear:
+    """Which portfolios there are instead."""
     there = ", ".join(sorted(known)) or "none yet"
     return Unclear(f"there is no portfolio {name}", f"use one of: {there}")

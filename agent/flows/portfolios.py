@@ -43,6 +43,7 @@ class Founding:
     lender: str
     schedule: str
     packs: tuple[str, ...] = ("house",)
+    role: Role | None = None
 
 
 @cache
@@ -97,6 +98,7 @@ async def ensure_portfolios(
             zone=founding.zone,
             locale=founding.locale,
             packs=list(founding.packs),
+            role=founding.role,
             now=now,
         )
         ladder = ladder_of(founding.schedule)

@@ -15,6 +15,7 @@ import asyncpg
 from agent.clock import VirtualClock, seconds
 from agent.domain.calendar import ONE_DAY, instant, local_date
 from agent.domain.event import Opened, Updated
+from agent.domain.frame import Role
 from agent.flows.dispatch import LaneCounts, run_lane
 from agent.flows.intake import BATCH, Desk, Taken, take_batch
 from agent.flows.lane import Lane, Limits
@@ -105,6 +106,7 @@ class Replay:
         pack_names: Sequence[str],
         network: SandboxNetwork,
         lender: str | None = None,
+        role: Role | None = None,
         hooks: Hooks = Hooks(),
     ) -> None:
         self._hooks = hooks
@@ -115,7 +117,7 @@ class Replay:
         self._pool, self._keyring, self._history = pool, keyring, history
         self.packs = packs(pack_names)
         self._desk = Desk(
-            pool, keyring, "replay", schedule, lender=lender, packs=tuple(pack_names),
+            pool, keyring, "replay", schedule, lender=lender, packs=tuple(pack_names), role=role,
             at_event_time=True,
         )  # fmt: skip
         self.ladder = ladder_of(schedule)

@@ -12,8 +12,8 @@ order by p.id;
 
 -- name: create_portfolio
 -- A portfolio that an event names for the first time; a concurrent twin is left alone.
-insert into portfolio (name, lender, zone, locale, packs, created_at)
-values (:name, :lender, :zone, :locale, :packs, :now)
+insert into portfolio (name, lender, zone, locale, packs, role, created_at)
+values (:name, :lender, :zone, :locale, :packs, :role, :now)
 on conflict (name) do nothing;
 
 -- name: first_schedule
