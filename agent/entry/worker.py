@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 
 import asyncpg
 import structlog
@@ -24,6 +25,8 @@ SWEEP_SECONDS = 1.0
 RECONNECT_SECONDS = 0.5
 # Longer than the dispatch window: what is in flight at SIGTERM can end and be recorded.
 DRAIN_SECONDS = 20.0
+# Runs that only wait for answers; beyond so many their lanes wait with them.
+WAITING_MAX = 32
 
 # The database is away, restarting, or somebody else's primary now: try again a moment later.
 DATABASE_AWAY = (*AWAY, asyncpg.PostgresError)
@@ -34,18 +37,29 @@ RunLane = Callable[[int, Stop], Awaitable[object]]
 
 
 @dataclass(slots=True)
-class Lanes:
-    """Runs each lane in one task at a time; a ring during a run makes it look once more.
+class _Run:
+    """One run of a lane. It holds a turn until it ends or only waits for answers."""
 
-    `at_once` lanes run together, the others wait their turn.
+    lane: int
+    stop: Stop = field(default_factory=Stop)
+    holds_turn: bool = False
+
+
+@dataclass(slots=True)
+class Lanes:
+    """One run of a lane begins messages at a time; a ring meanwhile makes it look once more.
+
+    `at_once` lanes run together, the others wait their turn. A run that only waits for answers keeps
+    nobody waiting: a provider that says nothing for a while must not hold up what is due next.
     """
 
     run_lane: RunLane
     at_once: int = 4
     stop: Stop = field(default_factory=Stop)
     drain_seconds: float = DRAIN_SECONDS
-    _running: dict[int, asyncio.Task[None]] = field(default_factory=dict)
+    _beginning: set[int] = field(default_factory=set)
     _again: set[int] = field(default_factory=set)
+    _runs: dict[asyncio.Task[None], _Run] = field(default_factory=dict)
     _slots: asyncio.Semaphore = field(init=False)
 
     def __post_init__(self) -> None:
@@ -55,34 +69,55 @@ class Lanes:
         """Look at this lane, now or once more after the present look."""
         if self.stop.asked:
             return
-        if lane in self._running:
+        if lane in self._beginning:
             self._again.add(lane)
             return
-        self._running[lane] = asyncio.create_task(self._run(lane), name=f"lane-{lane}")
+        self._beginning.add(lane)
+        run = _Run(lane)
+        run.stop.only_waits = partial(self._only_waits, run)
+        task = asyncio.create_task(self._run(run), name=f"lane-{lane}")
+        self._runs[task] = run
+        task.add_done_callback(self._runs.pop)
 
-    async def _run(self, lane: int) -> None:
+    async def _run(self, run: _Run) -> None:
         try:
-            async with self._slots:
-                await self._look(lane)
+            await self._slots.acquire()
+            run.holds_turn = True
+            await self._look(run)
         except DATABASE_AWAY as problem:
-            _log.warning("lane_interrupted", lane=lane, problem=type(problem).__name__)
+            _log.warning("lane_interrupted", lane=run.lane, problem=type(problem).__name__)
         except Exception:  # noqa: BLE001
             # One lane's fault must not stop the others; the sweep tries this one again.
-            _log.exception("lane_failed", lane=lane)
+            _log.exception("lane_failed", lane=run.lane)
         finally:
-            del self._running[lane]
+            self._leave_turn(run)
 
-    async def _look(self, lane: int) -> None:
+    async def _look(self, run: _Run) -> None:
         looking = not self.stop.asked
         while looking:
-            self._again.discard(lane)
-            await self.run_lane(lane, self.stop)
-            looking = lane in self._again and not self.stop.asked
+            self._again.discard(run.lane)
+            await self.run_lane(run.lane, run.stop)
+            looking = run.holds_turn and run.lane in self._again and not self.stop.asked
+
+    def _only_waits(self, run: _Run) -> None:
+        """Told by a run: who was rung for meanwhile need not wait with it."""
+        if len(self._runs) - len(self._beginning) >= WAITING_MAX:
+            return
+        self._leave_turn(run)
+        if run.lane in self._again:
+            self._again.discard(run.lane)
+            self.wake(run.lane)
+
+    def _leave_turn(self, run: _Run) -> None:
+        if run.holds_turn:
+            run.holds_turn = False
+            self._slots.release()
+            self._beginning.discard(run.lane)
 
     @property
     def busy(self) -> list[asyncio.Task[None]]:
-        """The lanes that run."""
-        return list(self._running.values())
+        """The runs there are."""
+        return list(self._runs)
 
     async def drain(self) -> bool:
         """Start nothing more and wait for what runs; False when something had to be cut off.
@@ -90,6 +125,8 @@ class Lanes:
         What is cut off is safe: its attempts become unknown and are settled by receipt or list.
         """
         self.stop.asked = True
+        for run in self._runs.values():
+            run.stop.asked = True
         running = self.busy
         if not running:
             return True

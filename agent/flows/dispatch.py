@@ -5,7 +5,7 @@ The next batch is begun while the one before it is being sent; no connection is 
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -19,6 +19,8 @@ from channels.crash_points import CrashPoint, reached
 
 # A place in the line that is later than this before the deadline is given up: it will be another one.
 LEAVE_FOR_ANSWER = 3.0
+# Most answers come within this; what is due next does not wait any longer for the others.
+PATIENCE = 0.25
 OUT_OF_TURN = Refused("pace", Refusal.TRANSIENT)
 
 
@@ -49,11 +51,19 @@ class LaneCounts:
         self.acted += begun.acted
 
 
+def _nobody_waits() -> None:
+    """Where nobody runs beside a lane."""
+
+
 @dataclass(slots=True)
 class Stop:
-    """Set on SIGTERM: nothing more is begun, what is begun is finished and recorded."""
+    """Set on SIGTERM: nothing more is begun, what is begun is finished and recorded.
+
+    A run says `only_waits` when all that it began has left and answers take their time.
+    """
 
     asked: bool = False
+    only_waits: Callable[[], None] = _nobody_waits
 
 
 async def run_lane(lane: Lane, stop: Stop | None = None) -> LaneCounts:
@@ -73,6 +83,8 @@ async def run_lane(lane: Lane, stop: Stop | None = None) -> LaneCounts:
                 # what follows would only be turned away; the next look at the lane comes soon
                 break
             await sender.room()
+        if await sender.waits_long():
+            stop.only_waits()
     except asyncio.CancelledError:
         sender.cut_off()
         raise
@@ -159,9 +171,19 @@ class _Sender:
 
     async def room(self) -> None:
         """Wait until no more than one batch waits to be sent."""
-        while len(self._queue) > self._lane.limits.batch and not self.failed:
+        await self._until_left(self._lane.limits.batch)
+
+    async def _until_left(self, most: int) -> None:
+        while len(self._queue) > most and not self.failed:
             self._taken.clear()
             await self._taken.wait()
+
+    async def waits_long(self) -> bool:
+        """Wait until everything has left, and a moment more for its answers; whether some are still out."""
+        await self._until_left(0)
+        if self._working:
+            await asyncio.wait(self._working, timeout=PATIENCE)
+        return bool(self._working)
 
     def cut_off(self) -> None:
         """Send nothing more: what was begun and not answered becomes unknown and is settled later."""

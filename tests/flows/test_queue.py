@@ -228,6 +228,52 @@ async def test_only_so_many_lanes_run_together_and_all_get_their_turn() -> None:
     assert max(most) == 2
 
 
+async def test_a_run_that_only_waits_keeps_neither_its_lane_nor_another_waiting() -> None:
+    gate, log, left = asyncio.Event(), [], asyncio.Event()
+
+    async def run(lane: int, stop: Stop) -> None:
+        log.append(lane)
+        if log.count(1) == 1 and lane == 1:
+            stop.only_waits()
+            left.set()
+            await gate.wait()
+            log.append(-1)
+
+    lanes = Lanes(run, at_once=1)
+    lanes.wake(1)
+    lanes.wake(2)
+    await left.wait()
+    lanes.wake(1)
+    await asyncio.wait(lanes.busy, timeout=0.05)
+    assert log == [1, 2, 1]
+    draining = asyncio.create_task(lanes.drain())
+    gate.set()
+    assert await draining
+    assert log == [1, 2, 1, -1]
+    assert not lanes.busy
+
+
+async def test_a_ring_before_it_only_waits_is_not_forgotten() -> None:
+    gate, log, begun = asyncio.Event(), [], asyncio.Event()
+
+    async def run(lane: int, stop: Stop) -> None:
+        log.append(lane)
+        if len(log) == 1:
+            begun.set()
+            await gate.wait()
+            stop.only_waits()
+            await asyncio.Event().wait()
+
+    lanes = Lanes(run, drain_seconds=0.05)
+    lanes.wake(1)
+    await begun.wait()
+    lanes.wake(1)
+    gate.set()
+    await asyncio.wait(lanes.busy, timeout=0.05)
+    assert log == [1, 1]
+    assert not await lanes.drain()
+
+
 async def test_one_broken_lane_stops_no_other() -> None:
     looked = Looked()
 
