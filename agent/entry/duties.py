@@ -14,6 +14,7 @@ from agent.flows.passing import lift_holds, pass_time
 from agent.flows.planning import plan_all
 from agent.flows.receipts import join_late
 from agent.flows.rescue import archive, rescue
+from agent.flows.retention import end_of_keeping
 from agent.store.ticks import due_lanes
 from agent.wiring import System
 
@@ -51,6 +52,9 @@ def duties(
     async def partition(now: datetime) -> Mapping[str, int]:
         return {"made": await make_partitions(system.pool, now)}
 
+    async def forget(now: datetime) -> Mapping[str, int]:
+        return await end_of_keeping(system.pool, now)
+
     works: dict[str, ticks.Work] = {
         "partitions": partition,
         "plan": plan,
@@ -58,6 +62,7 @@ def duties(
         "rescue": settle,
         "archive": clear,
         "prune": prune,
+        "retention": forget,
     }
     return works | _where_there_is(system, doorbell, ledger)
 

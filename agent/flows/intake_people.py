@@ -73,6 +73,10 @@ async def learn_people(
     )
     for item, fact in told:
         person = people.by_ref[item.portfolio_id, fact.person.ref]
+        if person.wrapped is None:
+            # erased, and told of again: a new key, nothing of old can be read with it
+            key = keyring.new_person_key()
+            person.wrapped, person.opened, person.changed = key.wrapped, key, True
         _learn(person, fact.person, item)
         _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
         if wishes_of(fact.person):

@@ -190,6 +190,7 @@ def _entries(
     yield from _receipts(found)
     yield from (_outcome(row, sources, zone) for row in found.outcomes)
     yield from (_case(row, zone) for row in found.cases)
+    yield from (_keeping(row, sources) for row in found.keeping)
 
 
 def _clock(at: datetime, zone: str) -> str:
@@ -356,4 +357,14 @@ def _case(row: Any, zone: str) -> Entry:
     due = _clock(row["due_at"], zone)
     return Entry(
         row["opened_at"], "case", f"{row['kind']}, due {due}, {closed}", None, (), row["detail"]
+    )
+
+
+def _keeping(row: Any, sources: Mapping[str, Rule]) -> Entry:
+    """Until when and by which rules the person's data is kept, or that it was erased."""
+    through = f", through {row['kept_through']}" if row["kept_through"] else ""
+    limit = f", to be deleted by {row['delete_by']}" if row["delete_by"] else ""
+    rules = tuple(sources.get(rule) or Rule(rule, meaning(rule, {})) for rule in row["rules"])
+    return Entry(
+        row["at"], "retention", f"personal data {row['word']}{through}{limit}", None, rules
     )

@@ -24,6 +24,7 @@ class LoanRecords:
     cases: Rows
     holds: Rows
     suppressions: Rows
+    keeping: Rows
 
 
 async def loans_named(conn: Connection, ref: str) -> Rows:
@@ -62,5 +63,8 @@ async def records(conn: Connection, loan: asyncpg.Record) -> LoanRecords:
         holds=await fetch(conn, "trail_holds", **of_person),
         suppressions=await fetch(
             conn, "trail_suppressions", portfolio=portfolio, borrower=loan["borrower_id"]
+        ),
+        keeping=await fetch(
+            conn, "trail_retention", portfolio=portfolio, borrower=loan["borrower_id"]
         ),
     )
