@@ -4,6 +4,7 @@ Nothing here sends. A row that no longer matches its token, fence and state was 
 that was faster; that is normal and changes nothing.
 """
 
+import asyncio
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
@@ -24,12 +25,14 @@ from agent.flows.carriers import follow_traffic
 from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
 from agent.flows.lane import Lane
+from agent.store.connect import AWAY
 from agent.store.dispatch import Ending, Move, Settling, settle
 from agent.store.sql import Connection, execute
 from channels.base import Accepted, Answer, Refusal, Refused, Unknown
 from channels.crash_points import CrashPoint, reached
 
-TRIES = 3
+# As long as a server takes to recover, and no longer than a process has to end.
+WAITS = (0.05, 0.1, 0.2, 0.4, 0.8, *(1.0,) * 12)
 
 
 class Sent(NamedTuple):
@@ -42,13 +45,16 @@ class Sent(NamedTuple):
 async def record(lane: Lane, sent: Sequence[Sent]) -> int:
     """Write answers; returns how many attempts they settled or marked unknown.
 
-    Receipts may lock the same attempts in another order; compare-and-set makes starting over safe.
+    Receipts may lock the same attempts in another order, and the database may be away for a moment:
+    compare-and-set makes starting over safe, and an answer forgotten would be an unknown for minutes.
     """
-    for _ in range(TRIES - 1):
+    for wait in WAITS:
         try:
             return await _record(lane, sent)
         except asyncpg.DeadlockDetectedError:
             continue
+        except AWAY:
+            await asyncio.sleep(wait * jitter(0.5, 1.5))
     return await _record(lane, sent)
 
 
