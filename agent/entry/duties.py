@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from agent.adapters.ledger import Ledger
 from agent.adapters.queue import Doorbell
 from agent.flows import ticks
+from agent.flows.deadlines import begin_duties
 from agent.flows.inbound import Hears, ask_the_silent, catch_up
 from agent.flows.ledger_feed import Feeder
 from agent.flows.partitions import make_partitions
@@ -55,6 +56,9 @@ def duties(
     async def forget(now: datetime) -> Mapping[str, int]:
         return await end_of_keeping(system.pool, now)
 
+    async def remind(now: datetime) -> Mapping[str, int]:
+        return await begin_duties(system.pool, now)
+
     works: dict[str, ticks.Work] = {
         "partitions": partition,
         "plan": plan,
@@ -63,6 +67,7 @@ def duties(
         "archive": clear,
         "prune": prune,
         "retention": forget,
+        "deadlines": remind,
     }
     return works | _where_there_is(system, doorbell, ledger)
 

@@ -7,12 +7,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import asyncpg
 import structlog
 
+from agent.domain.inbound import read_reply
 from agent.domain.optout import wants_no_more
+from agent.flows.deadlines import has_reply_deadlines, reply_due
 from agent.flows.portfolios import Portfolio
 from agent.flows.receipts import apply_receipts
 from agent.store.keyring import Keyring, inbound_place
@@ -25,6 +27,7 @@ BATCH = 500
 # A message may be listed a little after it was sent; what was seen before is known by its id.
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK = timedelta(hours=24)
+REPLY_DUE = timedelta(days=1)
 SILENT_AFTER = timedelta(hours=1)
 SILENT_BATCH = 100
 BODY_MAX = 20_000
@@ -174,11 +177,18 @@ async def _open_cases(
         keys=[keys[one.provider_id] for one in messages],
     )
     owners: dict[tuple[str, bytes], dict[int, set[int]]] = {}
+    homes: dict[tuple[int, int], Any] = {}
     for row in rows:
         known = owners.setdefault((row["channel"], bytes(row["address_key"])), {})
         known.setdefault(row["portfolio_id"], set()).add(row["borrower_id"])
+        homes[row["portfolio_id"], row["borrower_id"]] = row
     cases = [
-        (portfolio, f"message {one.provider_id}", next(iter(people)) if len(people) == 1 else None)
+        (
+            portfolio,
+            f"message {one.provider_id}",
+            next(iter(people)) if len(people) == 1 else None,
+            _due(one, [homes[portfolio, who] for who in people], now),
+        )
         for one in messages
         # a number that nobody has is work for whoever looks after the installation
         for portfolio, people in owners.get(
@@ -192,7 +202,26 @@ async def _open_cases(
         portfolios=[case[0] for case in cases],
         subjects=[case[1] for case in cases],
         borrowers=[case[2] for case in cases],
+        dues=[case[3] for case in cases],
     )
+
+
+def _due(message: Inbound, owners: Sequence[Any], now: datetime) -> datetime:
+    """A dispute or complaint is answered by the deadline of the law where a pack has one, else in a day.
+
+    It is read only to know that: what it asks for is for a person to decide.
+    """
+    bound = [row for row in owners if has_reply_deadlines(row["packs"], row["role"])]
+    if not bound:
+        return now + REPLY_DUE
+    found = [
+        reply_due(
+            row["packs"], row["role"], row["region"], row["zones"],
+            read_reply(message.body[:BODY_MAX], row["locale"]).intent, now,
+        )
+        for row in bound
+    ]  # fmt: skip
+    return min((due for due in found if due is not None), default=now + REPLY_DUE)
 
 
 async def catch_up(

@@ -43,15 +43,20 @@ where not exists (select 1 from suppression s
 
 -- name: owners_of_numbers
 -- Who has these numbers, in any portfolio.
-select distinct c.portfolio_id, c.channel, c.address_key, c.borrower_id from contact_point c
+select distinct c.portfolio_id, c.channel, c.address_key, c.borrower_id, b.region, b.zones, b.locale,
+       p.packs, p.role
+from contact_point c
+join borrower b on b.portfolio_id = c.portfolio_id and b.id = c.borrower_id
+join portfolio p on p.id = c.portfolio_id
 where (c.channel, c.address_key) in (select * from unnest(:channels::text[], :keys::bytea[]))
 order by c.portfolio_id, c.borrower_id;
 
 -- name: open_reply_cases
 -- A reply that was not read yet is work for a person, in every portfolio that knows its number.
 insert into case_item (portfolio_id, kind, subject, borrower_id, detail, opened_at, due_at)
-select w.portfolio_id, 'reply', w.subject, w.borrower_id, '{}', :now, :now::timestamptz + interval '1 day'
-from unnest(:portfolios::int[], :subjects::text[], :borrowers::bigint[]) as w (portfolio_id, subject, borrower_id)
+select w.portfolio_id, 'reply', w.subject, w.borrower_id, '{}', :now, w.due_at
+from unnest(:portfolios::int[], :subjects::text[], :borrowers::bigint[], :dues::timestamptz[])
+     as w (portfolio_id, subject, borrower_id, due_at)
 on conflict do nothing;
 
 -- name: inbound_mark
