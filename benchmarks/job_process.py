@@ -28,11 +28,13 @@ _DAY_MS = 86_400_000
 _PIPELINE = 500
 
 
-async def enqueue(redis_url: str, database_url: str, *, lean: bool = False) -> int:
+async def enqueue(
+    redis_url: str, database_url: str, *, lean: bool = False, at_most: int | None = None
+) -> int:
     """A job for every waiting message, by pipeline: the same keys that arq's own client writes."""
     name = "send_carried" if lean else "send"
     conn = await asyncpg.connect(database_url)
-    rows = await conn.fetch("select id, address, body from outbox where status = 0 order by id")
+    rows = await conn.fetch(outbox.WAITING, at_most)
     await conn.close()
     redis = await create_pool(RedisSettings.from_dsn(redis_url))
     await redis.flushdb()

@@ -54,9 +54,13 @@ async def open_lane(config: Said) -> AsyncIterator[tuple[Lane, "asyncpg.Pool[asy
         )
 
 
+def _ask(stop: Stop) -> None:
+    stop.asked = True
+
+
 @asynccontextmanager
 async def worker(config: Said) -> AsyncIterator[Answering]:
-    """`serve` starts the worker loop; anything else runs the lane until nothing is due."""
+    """`serve` starts the worker loop, `first` runs one batch; all else runs until nothing is due."""
     async with open_lane(config) as (lane, pool):
         quiet_collector()
         serving: list[asyncio.Task[int]] = []
@@ -69,8 +73,12 @@ async def worker(config: Said) -> AsyncIterator[Answering]:
                 )
                 serving.append(asyncio.create_task(served))
                 return {}
+            stop = Stop()
+            if said.get("do") == "first":
+                # by then it has begun a batch, which it finishes
+                asyncio.get_running_loop().call_soon(_ask, stop)
             begun, cpu = monotonic(), process_time()
-            counts = await run_lane(lane, Stop())
+            counts = await run_lane(lane, stop)
             return {
                 "sent": counts.sent,
                 "begun": begun,

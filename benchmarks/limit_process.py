@@ -36,11 +36,12 @@ class Limit:
         self._timer: asyncio.TimerHandle | None = None
         self.sent = 0
 
-    async def run(self) -> None:
-        """Until a claim comes back short."""
+    async def run(self, *, once: bool = False) -> None:
+        """Until a claim comes back short, or a single batch."""
         claimed = await self._claim()
         while claimed:
-            following = asyncio.create_task(self._claim()) if len(claimed) == BATCH else None
+            more = len(claimed) == BATCH and not once
+            following = asyncio.create_task(self._claim()) if more else None
             waiting = iter(claimed)
             await asyncio.gather(*(self._send(waiting) for _ in range(AT_ONCE)))
             claimed = await following if following is not None else []
@@ -93,10 +94,10 @@ async def limit(config: Said) -> AsyncIterator[Answering]:
     )
     async with pool, session:
 
-        async def answer(_said: Said) -> Mapping[str, Any]:
+        async def answer(said: Said) -> Mapping[str, Any]:
             running = Limit(pool, session, config["provider_url"])
             begun, cpu = monotonic(), process_time()
-            await running.run()
+            await running.run(once=said.get("do") == "first")
             ended = monotonic()
             return {
                 "sent": running.sent,

@@ -34,6 +34,7 @@ RECORD = """
 update outbox o set status = 2, sid = w.sid
 from unnest($1::bigint[], $2::text[]) as w (id, sid) where o.id = w.id
 """
+WAITING = "select id, address, body from outbox where status = 0 order by id limit $1"
 TAKE = "update outbox set status = 1 where id = $1 and status = 0 returning address, body"
 ONE = "update outbox set status = 2, sid = $2 where id = $1"
 

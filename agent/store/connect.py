@@ -6,6 +6,8 @@ from urllib.parse import urlsplit
 import asyncpg
 import orjson
 
+from agent.store.sql import fetch
+
 _JSONB_VERSION = b"\x01"
 # Compiling a statement costs more than our statements take; a process that hangs inside a
 # transaction must not keep people's rows locked; instants are UTC everywhere.
@@ -71,6 +73,7 @@ async def _prepare_connection(conn: asyncpg.Connection) -> None:
     await conn.set_type_codec(
         "jsonb", schema="pg_catalog", encoder=_encode_jsonb, decoder=_decode_jsonb, format="binary"
     )
+    await fetch(conn, "array_types")
 
 
 async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
