@@ -4,6 +4,7 @@ Everything else gets instants, tokens and jitter from here as arguments, which i
 preview and simulation run the production code.
 """
 
+import asyncio
 import os
 import random
 import threading
@@ -25,6 +26,9 @@ class Clock(Protocol):
     def monotonic(self) -> float:
         """Seconds that never run backwards; only differences mean anything."""
 
+    async def sleep(self, seconds: float) -> None:
+        """Return when so much of this clock's time is over."""
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -34,6 +38,9 @@ class SystemClock:
 
     def monotonic(self) -> float:
         return time.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
 
 
 class VirtualClock:
@@ -48,6 +55,11 @@ class VirtualClock:
 
     def monotonic(self) -> float:
         return (self._now - self._start) / timedelta(seconds=1)
+
+    async def sleep(self, seconds: float) -> None:
+        """Whoever waits moves the clock on: nothing else happens meanwhile."""
+        self.advance_to(max(self._now, self._now + timedelta(seconds=seconds)))
+        await asyncio.sleep(0)
 
     def advance_to(self, at: datetime) -> None:
         """Move on to `at`; raises `ValueError` rather than run backwards."""

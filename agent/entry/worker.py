@@ -75,6 +75,7 @@ class Lanes:
         self._beginning.add(lane)
         run = _Run(lane)
         run.stop.only_waits = partial(self._only_waits, run)
+        run.stop.aside = partial(self._aside, run)
         task = asyncio.create_task(self._run(run), name=f"lane-{lane}")
         self._runs[task] = run
         task.add_done_callback(self._runs.pop)
@@ -107,6 +108,14 @@ class Lanes:
         if run.lane in self._again:
             self._again.discard(run.lane)
             self.wake(run.lane)
+
+    async def _aside(self, run: _Run, waiting: Awaitable[None]) -> None:
+        """A run that waits for its place in a line gives others its turn, and stays the one of its lane."""
+        run.holds_turn = False
+        self._slots.release()
+        await waiting
+        await self._slots.acquire()
+        run.holds_turn = True
 
     def _leave_turn(self, run: _Run) -> None:
         if run.holds_turn:

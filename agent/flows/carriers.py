@@ -1,22 +1,22 @@
 """What binds a sender: where it may send, how fast, and when it is out of order.
 
 One row in PostgreSQL is the sender's line, so that all workers together keep to one pace, and one row
-a halted route is its circuit breaker (`breakers.py`). A lane takes a small share of the line at a time:
-portfolios that share a sender take turns, and what is begun can leave long before its deadline.
+a halted route is its circuit breaker (`breakers.py`). A lane takes a small share of the line at a time, so
+that what is begun can leave long before its deadline. Portfolios that share a sender take turns: room is
+left in the line for those who waited longer, whether or not they come for it soon.
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Protocol
 
 from agent.domain.quiet import QuietHours, quiet_at
 from agent.flows import breakers
 from agent.flows.breakers import EVERYWHERE, HALTED, Route
 from agent.store.dispatch import Facts, PersonRow, PointRow
 from agent.store.keyring import Unreadable, contact_place, unseal
-from agent.store.sql import Connection, execute, fetch, fetch_row
-from channels.base import Accepted, Answer, Halt, Message, Refused
+from agent.store.sql import Connection, execute, fetch_row
 
 if TYPE_CHECKING:
     from agent.flows.dispatch_begin import Outgoing
@@ -24,10 +24,16 @@ if TYPE_CHECKING:
 
 SHARE = timedelta(seconds=2)
 LINE_MAX = timedelta(seconds=8)
+# A lane comes back for its next share this long before the present one is used up.
+REFILL = timedelta(seconds=1)
+# Neither a full line nor who waits for it is asked more often.
+SOON = timedelta(seconds=0.5)
+# Who asked for a place so long ago and has not come back does not want it any more.
+ASKS = timedelta(seconds=10)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Texts about loans take two parts more often than one; the line itself counts exactly.
 PARTS_GUESS = 2
 PACE = "pace"
-TOO_MANY = "429"
 
 
 def never_quiet(country: str | None) -> QuietHours | None:  # noqa: ARG001
@@ -75,13 +81,6 @@ class Carriers(Protocol):
         ...
 
 
-class Slot(NamedTuple):
-    """A message's place in its sender's line: the monotonic time at which it may go."""
-
-    at: float
-    carrier: Carrier
-
-
 @dataclass(slots=True)
 class Traffic:
     """What one begin may use of a sender."""
@@ -90,6 +89,12 @@ class Traffic:
     part_takes: timedelta
     allowed: int
     free_at: datetime
+    # what is taken at a time, and how many take it in turn
+    share: timedelta = SHARE
+    sharers: int = 1
+    asked: bool = False
+    sent: int = 0
+    parts: int = 0
     halted: dict[str, datetime] = field(default_factory=dict)
     probes: dict[str, datetime] = field(default_factory=dict)
     countries: dict[int, str] = field(default_factory=dict)
@@ -116,11 +121,30 @@ class Traffic:
             if (until := self.until(country)) is not None:
                 return HALTED, until
         if self.allowed < 1:
-            self.overflow += 1
-            line = self.overflow * self.carrier.parts_guess * self.part_takes
-            return PACE, max(self.free_at + line, now + timedelta(seconds=1))
-        self.allowed -= self.carrier.parts_guess
+            return PACE, self._turn(now)
         return None
+
+    def _turn(self, now: datetime) -> datetime:
+        """When to look again at the next one that has to wait: a share's worth of them together.
+
+        Early rather than late: a line must not run dry, nor a turn be missed, while somebody waits. With
+        many who wait each looks less often.
+        """
+        each = self.parts / self.sent if self.sent else self.carrier.parts_guess
+        together = max(1, int(self.share / (each * self.part_takes)))
+        line = self.overflow // together * together * each * self.part_takes
+        self.overflow += 1
+        soon = now + min(max(SOON, SOON / 5 * self.sharers), ASKS / 2)
+        return max(self.free_at, soon, soon + line * max(1.0, self.sharers / 3) - REFILL)
+
+    def charge(self, text: str) -> None:
+        """This text is about to take its place."""
+        parts = self.carrier.parts_of(text)
+        self.allowed, self.sent, self.parts = (
+            self.allowed - parts,
+            self.sent + 1,
+            self.parts + parts,
+        )
 
 
 @dataclass(slots=True)
@@ -170,7 +194,7 @@ async def _routed(
         return row
     who = (carrier.channel, carrier.sender)
     if who not in found.by_sender:
-        found.by_sender[who] = await _traffic(conn, carrier, now)
+        found.by_sender[who] = await _traffic(conn, lane, carrier, now)
     traffic = found.by_point[row.point.id] = found.by_sender[who]
     country = carrier.country_of(address)
     traffic.countries[row.point.id] = country or ""
@@ -195,21 +219,43 @@ def _quiet_until(
     return quiet.until
 
 
-async def _traffic(conn: Connection, carrier: Carrier, now: datetime) -> Traffic:
-    row = await fetch_row(conn, "sender_state", channel=carrier.channel, sender=carrier.sender)
-    part_takes = (row["part_takes"] if row else None) or carrier.part_takes
-    line = max(row["busy_until"] - now, timedelta()) if row else timedelta()
-    patient = row is not None and row["not_before"] > now
-    share = min(SHARE, LINE_MAX - line)
-    allowed = 0 if patient else int(share / part_takes)
-    if not patient and not line:
+async def _traffic(conn: Connection, lane: "Lane", carrier: Carrier, now: datetime) -> Traffic:
+    row = await fetch_row(
+        conn, "sender_state", channel=carrier.channel, sender=carrier.sender,
+        lane=lane.portfolio.id, since=now - ASKS,
+    )  # fmt: skip
+    assert row is not None
+    part_takes = row["part_takes"] or carrier.part_takes
+    line = max((row["busy_until"] or now) - now, timedelta())
+    not_before = max(row["not_before"] or now, now)
+    share = share_of(row["others"], carrier.parts_guess * part_takes)
+    # taken whole or not at all, and room stays in the line for a share of each that waits longer
+    fits = line + (1 + row["ahead"]) * share <= LINE_MAX
+    allowed = int(share / part_takes) if fits and not_before <= now else 0
+    if not line and not_before <= now:
         allowed = max(allowed, 1)  # a slow sender is still allowed one at a time
-    free_at = max(row["not_before"], now) if row else now
-    traffic = Traffic(carrier, part_takes, allowed, max(free_at, now + line - LINE_MAX + SHARE))
+    traffic = Traffic(
+        carrier, part_takes, allowed, not_before, share, 1 + row["others"], row["asked"] is not None
+    )
     halts = await breakers.read_breakers(conn, carrier.channel, carrier.sender, now)
     for country, halt in halts.items():
         (traffic.probes if halt.probing else traffic.halted)[country] = halt.until
     return traffic
+
+
+def share_of(others: int, least: timedelta) -> timedelta:
+    """How much of a sender's line is taken at a time: less the more wait, never less than a message."""
+    return max(min(SHARE, LINE_MAX / 2 / (1 + others)), least)
+
+
+async def note_turns(conn: Connection, lane: "Lane", traffics: Traffics, now: datetime) -> None:
+    """Whoever did not get enough waits for a turn; whoever got places was served now."""
+    for (channel, sender), traffic in sorted(traffics.by_sender.items()):
+        if traffic.overflow or traffic.asked:
+            await execute(
+                conn, "note_turn", lane=lane.portfolio.id, channel=channel, sender=sender,
+                asked=now if traffic.overflow else _EPOCH, took=now if traffic.sent else _EPOCH,
+            )  # fmt: skip
 
 
 async def note_probes(
@@ -224,155 +270,3 @@ async def note_probes(
         if traffic is not None and country is not None:
             route = Route(traffic.carrier.channel, traffic.carrier.sender, country)
             await breakers.note_probe(conn, route, lane.portfolio.id, one.message.token)
-
-
-def carrier_of(lane: "Lane", message: Message) -> Carrier | None:
-    """The sender that carries this message; None where nothing binds it."""
-    carriers = lane.carriers.get(message.channel)
-    return carriers.of(message.provider, message.address) if carriers is not None else None
-
-
-def _by_carrier(
-    lane: "Lane", outgoing: Sequence["Outgoing"]
-) -> Iterator[tuple[Carrier, list[int]]]:
-    """Which of these go by which sender, by their places in the sequence."""
-    places: dict[tuple[str, str], tuple[Carrier, list[int]]] = {}
-    for place, one in enumerate(outgoing):
-        carrier = carrier_of(lane, one.message)
-        if carrier is not None:
-            places.setdefault((carrier.channel, carrier.sender), (carrier, []))[1].append(place)
-    yield from places.values()
-
-
-async def line_up(lane: "Lane", outgoing: Sequence["Outgoing"]) -> dict[str, Slot]:
-    """Places in the senders' lines, by the token of the attempt."""
-    slots: dict[str, Slot] = {}
-    if not lane.carriers:
-        return slots
-    for carrier, places in _by_carrier(lane, outgoing):
-        ours = [outgoing[place].message for place in places]
-        sizes = [carrier.parts_of(message.body) for message in ours]
-        now, monotonic = lane.clock.now(), lane.clock.monotonic()
-        async with lane.pool.acquire() as conn:
-            row = await fetch_row(
-                conn, "reserve_line", channel=carrier.channel, sender=carrier.sender,
-                now=now, parts=sum(sizes), part_takes=carrier.part_takes,
-            )  # fmt: skip
-        assert row is not None
-        at, takes = monotonic + (row["begins"] - now).total_seconds(), row["part_takes"]
-        for message, size in zip(ours, sizes, strict=True):
-            slots[message.token] = Slot(at, carrier)
-            at += size * takes.total_seconds()
-    return slots
-
-
-class Lookout:
-    """Whether a sender was stopped after a message had been begun, while it waits for its turn.
-
-    Asked once in half a second for each sender, however many messages wait.
-    """
-
-    EVERY = 0.5
-
-    def __init__(self, lane: "Lane") -> None:
-        self._lane = lane
-        self._news: dict[tuple[str, str], tuple[float, dict[str, datetime], datetime | None]] = {}
-
-    async def stopped(self, carrier: Carrier, message: Message, begun: datetime) -> bool:
-        """A breaker was opened, or the provider asked for patience, and not for our trying it."""
-        halts, not_before = await self._read(carrier)
-        if not_before is not None and not_before > self._lane.clock.now():
-            return True
-        if not halts:
-            return False
-        country = carrier.country_of(message.address)
-        return any(halts[each] > begun for each in {country or "", EVERYWHERE} & halts.keys())
-
-    async def _read(self, carrier: Carrier) -> tuple[Mapping[str, datetime], datetime | None]:
-        who, at = (carrier.channel, carrier.sender), self._lane.clock.monotonic()
-        known = self._news.get(who)
-        if known is not None and at - known[0] < self.EVERY:
-            return known[1:]
-        self._news[who] = (at, *(known[1:] if known else ({}, None)))  # one of us asks
-        async with self._lane.pool.acquire() as conn:
-            rows = await fetch(conn, "sender_news", channel=who[0], sender=who[1])
-        halts = {row["country"]: row["halted_at"] for row in rows if row["country"] is not None}
-        self._news[who] = (at, halts, rows[0]["not_before"])
-        return halts, rows[0]["not_before"]
-
-
-async def follow_traffic(
-    conn: Connection,
-    lane: "Lane",
-    sent: Sequence[tuple["Outgoing", Answer]],
-    now: datetime,
-) -> None:
-    """What the answers of a batch say of their senders: too many, out of order, or well again."""
-    if not lane.carriers:
-        return
-    for carrier, places in _by_carrier(lane, [outgoing for outgoing, _ in sent]):
-        ours = [sent[place] for place in places]
-        await _back_off(conn, carrier, [answer for _, answer in ours], now)
-        await _halt(conn, lane, carrier, ours, now)
-        await _recover(conn, carrier, ours, now)
-
-
-def is_crowded(answer: Refused) -> bool:
-    """Not this message but its sender is over what its provider takes."""
-    return answer.code == TOO_MANY or answer.halt is Halt.AWHILE
-
-
-async def _back_off(
-    conn: Connection, carrier: Carrier, answers: Sequence[Answer], now: datetime
-) -> None:
-    waits = [
-        answer.retry_after
-        for answer in answers
-        if isinstance(answer, Refused) and is_crowded(answer)
-    ]
-    if waits:
-        asked = max((wait for wait in waits if wait is not None), default=None)
-        await be_patient(conn, carrier.channel, carrier.sender, asked, now)
-
-
-async def be_patient(
-    conn: Connection, channel: str, sender: str, seconds: float | None, now: datetime
-) -> None:
-    """Nobody sends by this sender for so long; without a time, twice as long as the last time."""
-    asked = None if seconds is None else timedelta(seconds=seconds)
-    await execute(conn, "back_off", channel=channel, sender=sender, now=now, asked=asked)
-
-
-async def _halt(
-    conn: Connection,
-    lane: "Lane",
-    carrier: Carrier,
-    sent: Sequence[tuple["Outgoing", Answer]],
-    now: datetime,
-) -> None:
-    halts: dict[str, str] = {}
-    for outgoing, answer in sent:
-        if isinstance(answer, Refused) and answer.halt in {Halt.ROUTE, Halt.SENDER}:
-            everywhere = answer.halt is Halt.SENDER
-            country = None if everywhere else carrier.country_of(outgoing.message.address)
-            halts[country or EVERYWHERE] = answer.code
-    for country, code in sorted(halts.items()):
-        route = Route(carrier.channel, carrier.sender, country)
-        await breakers.open_breaker(conn, lane.portfolio.id, route, code, now)
-
-
-async def _recover(
-    conn: Connection, carrier: Carrier, sent: Sequence[tuple["Outgoing", Answer]], now: datetime
-) -> None:
-    well = {
-        carrier.country_of(outgoing.message.address) or ""
-        for outgoing, answer in sent
-        if isinstance(answer, Accepted)
-    }
-    if not well:
-        return
-    route = Route(carrier.channel, carrier.sender)
-    await execute(conn, "pace_well", channel=route.channel, sender=route.sender, now=now)
-    # what is recorded this long after the halt was begun after it
-    before = now - timedelta(seconds=15)
-    await breakers.close_breakers(conn, route, [*sorted(well), EVERYWHERE], now, before=before)

@@ -7,8 +7,8 @@ from typing import Any
 import orjson
 
 from agent.flows.breakers import EVERYWHERE, Proof, Route, open_breaker
-from agent.flows.carriers import be_patient
 from agent.flows.portfolios import Portfolio
+from agent.flows.sender_answers import be_patient
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Fault, Halt, Receipt
 

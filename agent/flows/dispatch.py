@@ -5,15 +5,17 @@ The next batch is begun while the one before it is being sent; no connection is 
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from agent.domain.delivery import DISPATCH_WINDOW
-from agent.flows.carriers import Lookout, Slot, is_crowded, line_up
+from agent.flows.carriers import REFILL, SOON
 from agent.flows.dispatch_begin import Begun, Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
 from agent.flows.lane import Lane
+from agent.flows.sender_answers import is_crowded
+from agent.flows.sender_line import Lookout, Slot, line_up
 from channels.base import Answer, Halt, Message, Refusal, Refused
 from channels.crash_points import CrashPoint, reached
 
@@ -21,6 +23,8 @@ from channels.crash_points import CrashPoint, reached
 LEAVE_FOR_ANSWER = 3.0
 # Most answers come within this; what is due next does not wait any longer for the others.
 PATIENCE = 0.25
+# Looked at in one begin while a line is full: enough to fill the next share, whatever the gate says of some.
+AHEAD, LEAST = 4, 20
 OUT_OF_TURN = Refused("pace", Refusal.TRANSIENT)
 
 
@@ -55,15 +59,22 @@ def _nobody_waits() -> None:
     """Where nobody runs beside a lane."""
 
 
+async def _waits(waiting: Awaitable[None]) -> None:
+    """The same: it just waits."""
+    await waiting
+
+
 @dataclass(slots=True)
 class Stop:
     """Set on SIGTERM: nothing more is begun, what is begun is finished and recorded.
 
-    A run says `only_waits` when all that it began has left and answers take their time.
+    A run says `only_waits` when all that it began has left and answers take their time, and goes `aside`
+    while it waits for its places in a sender's line, so that others run.
     """
 
     asked: bool = False
     only_waits: Callable[[], None] = _nobody_waits
+    aside: Callable[[Awaitable[None]], Awaitable[None]] = _waits
 
 
 async def run_lane(lane: Lane, stop: Stop | None = None) -> LaneCounts:
@@ -72,17 +83,26 @@ async def run_lane(lane: Lane, stop: Stop | None = None) -> LaneCounts:
     counts = LaneCounts()
     recorder = _Recorder(lane)
     sender = _Sender(lane, recorder)
+    most, waited = lane.limits.batch, False
     try:
         while not stop.asked and not sender.failed:
-            begun = await begin(lane)
+            begun = await begin(lane, most)
             counts.add(begun)
             sender.put(begun.sent_off, await line_up(lane, begun.sent_off))
-            if begun.claimed < lane.limits.batch or begun.waiting:
-                break
             if sender.told_too_many:
                 # what follows would only be turned away; the next look at the lane comes soon
                 break
-            await sender.room()
+            waited = begun.waiting or (waited and begun.claimed > 0)
+            if waited:
+                if not await sender.nearly_through(stop):
+                    break
+                # a line takes so many at a time: the others need not be decided each time
+                most = min(lane.limits.batch, max(LEAST, AHEAD * len(begun.sent_off)))
+            elif begun.claimed < most:
+                break
+            else:
+                most = lane.limits.batch
+                await sender.room()
         if await sender.waits_long():
             stop.only_waits()
     except asyncio.CancelledError:
@@ -109,6 +129,7 @@ class _Sender:
         self._queue: deque[Outgoing] = deque()
         self._slots: dict[str, Slot] = {}
         self._lookout = Lookout(lane)
+        self._last_place = 0.0
         self._too_many: dict[str, float] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._taken = asyncio.Event()
@@ -126,6 +147,7 @@ class _Sender:
         """Queue a batch and have enough hands for it; a message waits for its slot, if it has one."""
         self._queue.extend(batch)
         self._slots.update(slots)
+        self._last_place = max([self._last_place, *(slot.ends for slot in slots.values())])
         wanted = min(self._lane.limits.at_once, len(self._working) + len(self._queue))
         for _ in range(wanted - len(self._working)):
             task = asyncio.create_task(self._work())
@@ -158,7 +180,7 @@ class _Sender:
         if slot.at > message.deadline - LEAVE_FOR_ANSWER:
             return False
         if (wait := slot.at - clock.monotonic()) > 0:
-            await asyncio.sleep(wait)
+            await clock.sleep(wait)
         left = timedelta(seconds=message.deadline - clock.monotonic())
         begun = clock.now() - (DISPATCH_WINDOW - left)
         return not await self._lookout.stopped(slot.carrier, message, begun)
@@ -168,6 +190,15 @@ class _Sender:
         if not task.cancelled() and (problem := task.exception()) is not None:
             self._failure = self._failure or problem
             self._taken.set()
+
+    async def nearly_through(self, stop: Stop) -> bool:
+        """Wait until our places in the line are nearly used up; False if the line is all others'."""
+        clock = self._lane.clock
+        left = self._last_place - clock.monotonic()
+        if left <= 0:
+            return False
+        await stop.aside(clock.sleep(max(left - REFILL.total_seconds(), SOON.total_seconds())))
+        return True
 
     async def room(self) -> None:
         """Wait until no more than one batch waits to be sent."""

@@ -20,7 +20,7 @@ from agent.domain.gate import (
 )
 from agent.domain.ladder import Action, Problem
 from agent.domain.message import Composed, Wording, compose
-from agent.flows.carriers import Traffics, note_probes, read_traffic
+from agent.flows.carriers import Traffics, note_probes, note_turns, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, open_text_cases, store_acts
 from agent.flows.dispatch_case import Case, case_of, facts_hash, today_in
 from agent.flows.dispatch_conduct import Conduct, address_of, read_conduct
@@ -95,8 +95,8 @@ class _Batch:
     broken: dict[str, dict[str, None]] = field(default_factory=dict)
 
 
-async def begin(lane: Lane) -> Begun:
-    """Begin up to one batch. After a lost COMMIT the attempts are read back by token.
+async def begin(lane: Lane, most: int | None = None) -> Begun:
+    """Begin up to one batch, or up to `most` notices. After a lost COMMIT attempts are read back by token.
 
     The deadline counts from before the commit was asked for, on the monotonic clock.
     """
@@ -105,7 +105,7 @@ async def begin(lane: Lane) -> Begun:
     batch = _Batch(lane.portfolio.id, now, now + DISPATCH_WINDOW, deadline)
     try:
         async with lane.pool.acquire() as conn, conn.transaction():
-            claimed = await _begin(conn, lane, batch)
+            claimed = await _begin(conn, lane, batch, most or lane.limits.batch)
             reached(CrashPoint.BEGIN_WRITTEN)
     except LOST:
         # at COMMIT that leaves it open whether it happened
@@ -116,8 +116,8 @@ async def begin(lane: Lane) -> Begun:
     return _begun(batch, claimed)
 
 
-async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
-    notices = await claim_due(conn, lane.portfolio.id, batch.now, lane.limits.batch)
+async def _begin(conn: Connection, lane: Lane, batch: _Batch, most: int) -> int:
+    notices = await claim_due(conn, lane.portfolio.id, batch.now, most)
     if not notices:
         return 0
     facts = await read_facts(conn, lane.portfolio.id, notices, batch.now)
@@ -138,6 +138,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch) -> int:
         _follow(case, decision, facts, lane, batch)
     await _write(conn, lane, batch)
     await note_probes(conn, lane, batch.traffic, batch.outgoing)
+    await note_turns(conn, lane, batch.traffic, batch.now)
     return len(notices)
 
 
@@ -251,6 +252,8 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     if (problem := _text_refused(row, composed, batch)) is not None:
         batch.moves.append(_move(case, NoticeState.FAILED, reason=problem))
         return
+    if (traffic := batch.traffic.of(row.point.id)) is not None:
+        traffic.charge(composed.body)
     outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
     sealed = seal(key, composed.body.encode(), body_place(outgoing.message.token))

@@ -21,10 +21,10 @@ from agent.domain.delivery import (
     after_attempt,
     look_again,
 )
-from agent.flows.carriers import follow_traffic
 from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
 from agent.flows.lane import Lane
+from agent.flows.sender_answers import follow_traffic
 from agent.store.connect import AWAY
 from agent.store.dispatch import Ending, Move, Settling, settle
 from agent.store.sql import Connection, execute

@@ -892,6 +892,17 @@ COMMENT ON COLUMN public.sender_pace.not_before IS 'The provider said too many: 
 
 COMMENT ON COLUMN public.sender_pace.part_takes IS 'Time that one part takes, as staff have set it; null = as the settings say.';
 
+CREATE TABLE public.sender_turn (
+    portfolio_id integer NOT NULL,
+    channel text NOT NULL,
+    sender text NOT NULL,
+    asked_at timestamp with time zone NOT NULL,
+    took_at timestamp with time zone NOT NULL
+)
+WITH (fillfactor='50');
+
+COMMENT ON TABLE public.sender_turn IS 'Which portfolios wait for a place in a sender''s line, and when each last took one: who waited longest is first.';
+
 CREATE TABLE public.stated_fact (
     portfolio_id integer NOT NULL,
     borrower_id bigint NOT NULL,
@@ -1070,6 +1081,9 @@ ALTER TABLE ONLY public.sender_halt
 ALTER TABLE ONLY public.sender_pace
     ADD CONSTRAINT sender_pace_pkey PRIMARY KEY (portfolio_id, channel, sender);
 
+ALTER TABLE ONLY public.sender_turn
+    ADD CONSTRAINT sender_turn_pkey PRIMARY KEY (portfolio_id, channel, sender);
+
 ALTER TABLE ONLY public.stated_fact
     ADD CONSTRAINT stated_fact_pkey PRIMARY KEY (portfolio_id, borrower_id, loan_ref, name);
 
@@ -1229,6 +1243,9 @@ ALTER TABLE ONLY public.sender_halt
 
 ALTER TABLE ONLY public.sender_pace
     ADD CONSTRAINT sender_pace_portfolio_id_fkey FOREIGN KEY (portfolio_id) REFERENCES public.portfolio(id);
+
+ALTER TABLE ONLY public.sender_turn
+    ADD CONSTRAINT sender_turn_portfolio_id_fkey FOREIGN KEY (portfolio_id) REFERENCES public.portfolio(id);
 
 ALTER TABLE ONLY public.stated_fact
     ADD CONSTRAINT stated_fact_portfolio_id_borrower_id_fkey FOREIGN KEY (portfolio_id, borrower_id) REFERENCES public.borrower(portfolio_id, id);

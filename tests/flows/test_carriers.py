@@ -11,6 +11,7 @@ from agent.clock import VirtualClock
 from agent.domain.quiet import QuietHours
 from agent.flows.carriers import Carrier
 from agent.flows.dispatch import LaneCounts, run_lane
+from agent.flows.lane import Lane
 from agent.store.keyring import Keyring
 from channels.base import Accepted, Answer, Listing, Message, Refused
 from channels.sms_twilio.codes import refusal
@@ -23,6 +24,7 @@ from channels.sms_twilio.countries import (
     text_refused,
 )
 from channels.sms_twilio.segments import segments
+from tests.support.timeline import Timeline
 from tests.support.world import World, ladder_toml, phone, sms, stage_toml
 
 DUE = date(2026, 3, 3)
@@ -61,8 +63,8 @@ def carrier(parts_per_second: float = 1000.0) -> Carrier:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock(datetime(2026, 3, 2, 9, 0, tzinfo=UTC))
+def clock(pool: asyncpg.Pool) -> Timeline:
+    return Timeline(datetime(2026, 3, 2, 9, 0, tzinfo=UTC), pool)
 
 
 @pytest.fixture
@@ -80,29 +82,44 @@ async def town(world: World, *addresses: str) -> None:
 
 async def dispatched(world: World, provider: Provider, carried: Carrier) -> LaneCounts:
     lane = await world.lane(channels={"sms": provider}, carriers={"sms": carried})
-    return await run_lane(lane)
+    return await lived(world, lane)
 
 
-async def test_a_lane_takes_no_more_of_the_line_than_its_share(
+async def lived(world: World, lane: Lane) -> LaneCounts:
+    """One run of a lane, on a clock that moves on while it waits."""
+    assert isinstance(world.clock, Timeline)
+    (counts,) = await world.clock.live(run_lane(lane))
+    return counts
+
+
+async def test_a_lane_sends_at_the_pace_of_its_sender_and_no_faster(
     world: World, clock: VirtualClock
 ) -> None:
-    await town(world, *(phone(n) for n in range(1, 13)))
+    await town(world, *(phone(n) for n in range(1, 31)))
     provider, slow = Provider(clock), carrier(4.0)
+    began = clock.now()
     counts = await dispatched(world, provider, slow)
-    # two seconds of four parts a second, two parts guessed for each
-    assert (counts.sent, counts.snoozed) == (4, 8)
+    assert counts.sent == 30
     assert {rules[0] for _, verdict, rules in await world.decisions() if verdict == "snooze"} == {
         "pace"
     }
-    for _ in range(40):
-        clock.advance_to(clock.now() + timedelta(seconds=1))
-        await dispatched(world, provider, slow)
-    assert len(provider.took) == 12
-    # never faster than the sender may: parts sent in any five seconds, and the share that may be ahead
-    times = [at for at, _ in provider.took]
-    for start in times:
-        inside = [at for at in times if start <= at < start + timedelta(seconds=5)]
-        assert sum(segments(m.body) for at, m in provider.took if at in inside) <= 5 * 4 + 8
+    # each has its place in the line: the parts before it, a quarter of a second for each
+    before = 0
+    for at, message in provider.took:
+        assert at - began == timedelta(seconds=before / 4)
+        before += segments(message.body)
+    # a share is looked at as it comes up, not the whole backlog each time
+    assert len(await world.decisions()) < 30 * 4
+
+
+async def test_a_text_of_three_parts_takes_three_places(world: World, clock: VirtualClock) -> None:
+    await town(world, *(phone(n) for n in range(1, 7)))
+    provider, slow = Provider(clock), replace(carrier(4.0), parts_of=lambda _text: 3)
+    began = clock.now()
+    await dispatched(world, provider, slow)
+    assert [at - began for at, _ in provider.took] == [
+        timedelta(seconds=n * 0.75) for n in range(6)
+    ]
 
 
 async def test_one_line_for_all_portfolios_and_workers(world: World, clock: VirtualClock) -> None:
@@ -232,20 +249,20 @@ async def test_a_countrys_own_quiet_hours_bind_the_text_and_its_validity(
     await world.pool.execute(
         "update notice set next_at = next_at + interval '3 hours' where loan_id > 1"
     )
-    await run_lane(lane)
+    await lived(world, lane)
     ((_, message),) = provider.took
     # it ends a minute before the quiet begins
     assert message.good_for is not None
     assert 6 * 60 <= message.good_for <= 7 * 60
     world.wait_to(DUE, "12:10")
-    await run_lane(lane)
+    await lived(world, lane)
     assert [m.address for _, m in provider.took] == [phone(1), "+254712000001"]
     (held,) = await world.rows(
         "select rules, until_at from decision where verdict = 'snooze' order by id desc limit 1"
     )
     assert held == (["route-quiet-hours"], world.at(DUE, "16:00"))
     world.wait_to(DUE, "16:00")
-    await run_lane(lane)
+    await lived(world, lane)
     assert len(provider.took) == 3
 
 

@@ -9,12 +9,14 @@ import pytest
 
 from agent.clock import VirtualClock
 from agent.entry.pushing import PushCarriers
-from agent.flows.dispatch import LaneCounts, run_lane
+from agent.flows.dispatch import LaneCounts
 from agent.flows.senders import Act, Forced, Known, Order, force, list_senders
 from agent.store.keyring import Keyring
 from channels.base import PUSH, Accepted, Answer, Listing, Message, Refusal, Refused
 from channels.push import PushRouter, service_of
+from tests.flows.test_carriers import lived
 from tests.support.push_keys import subscription
+from tests.support.timeline import Timeline
 from tests.support.world import World, ladder_toml, phone, sms, stage_toml, utc
 
 DUE = date(2026, 3, 3)
@@ -48,8 +50,8 @@ def app(provider: str, address: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def clock() -> VirtualClock:
-    return VirtualClock(utc("2026-03-02T09:00"))
+def clock(pool: asyncpg.Pool) -> Timeline:
+    return Timeline(utc("2026-03-02T09:00"), pool)
 
 
 @pytest.fixture
@@ -70,7 +72,7 @@ async def dispatched(world: World, service: Service, texts: Service | None = Non
     router = PushRouter(dict.fromkeys(("fcm", "apns", "web"), service))
     ways: dict[str, Any] = {PUSH: router, "sms": texts or Service()}
     lane = await world.lane(channels=ways, carriers={PUSH: CARRIERS}, kept=frozenset({PUSH}))
-    return await run_lane(lane)
+    return await lived(world, lane)
 
 
 def browsers(place: str, *numbers: int) -> list[list[dict[str, Any]]]:
@@ -171,8 +173,9 @@ async def test_a_push_sender_keeps_the_pace_that_staff_set(
     order = Order(Act.PACE, PUSH, "fcm:loans", None, 3.0)
     done = await force(world.pool, known, order, reason="r", by="ann", clock=clock)
     assert isinstance(done, Forced)
-    counts = await dispatched(world, Service())
-    assert (counts.sent, counts.snoozed) == (6, 6)
+    began = clock.now()
+    assert (await dispatched(world, Service())).sent == 12
+    assert abs(clock.now() - began - timedelta(seconds=11 / 3)) < timedelta(milliseconds=1)
     found = (await list_senders(world.pool, known, clock.now())).senders
     assert [(one.sender, one.parts_per_second) for one in found] == [
         ("apns:com.app", 2000.0), ("fcm:loans", 3.0),

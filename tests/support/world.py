@@ -90,6 +90,7 @@ class World:
     zone: str = LAGOS
     script: Script = field(default_factory=Script)
     batch: int = 500
+    name: str = NAME
 
     def __post_init__(self) -> None:
         self.network = SandboxNetwork(self.script)
@@ -109,7 +110,7 @@ class World:
             "time": at.get("at", self.clock.now()),
             "data": data,
         }
-        desk = Desk(self.pool, self.keyring, "test", self.schedule, NAME, "Sunrise")
+        desk = Desk(self.pool, self.keyring, self.name, self.schedule, self.name, "Sunrise")
         taken = await take(desk, [(1, orjson.dumps(event))], self.clock.now())
         assert taken.applied == 1, taken
         return taken
@@ -130,7 +131,12 @@ class World:
         borrower = {"id": who, "locale": locale, "contacts": points}
         borrower["timezones"] = list(zones or [self.zone])
         parts = [{"number": n, "due_on": day, "amount": amount} for n, day in enumerate(due, 1)]
-        data = {"portfolio": NAME, "currency": "NGN", "borrower": borrower, "installments": parts}
+        data = {
+            "portfolio": self.name,
+            "currency": "NGN",
+            "borrower": borrower,
+            "installments": parts,
+        }
         await self.take("loan.opened", loan, data)
 
     async def pays(self, loan: str, amount: str = "100.00", **also: Any) -> str:
@@ -167,7 +173,7 @@ class World:
     async def portfolio(self) -> Portfolio:
         """The portfolio as it stands now."""
         async with self.pool.acquire() as conn:
-            return (await load_portfolios(conn, self.clock.now()))[NAME]
+            return (await load_portfolios(conn, self.clock.now()))[self.name]
 
     async def lane(self, **change: Any) -> Lane:
         """What a worker would dispatch with; retries are not spread."""

@@ -1,7 +1,23 @@
 -- name: sender_state
--- How long a sender's line is, whether its provider asked for patience, and the pace that staff have set.
-select busy_until, not_before, part_takes from sender_pace
-where portfolio_id = 0 and channel = :channel and sender = :sender;
+-- How long a sender's line is, whether its provider asked for patience, and the pace that staff have set;
+-- how many other portfolios wait for a place in it, and how many of them since longer than this one.
+select p.busy_until, p.not_before, p.part_takes, t.others, t.ahead, nullif(m.asked_at, 'epoch') as asked
+from (select 1) as one
+left join sender_pace p on p.portfolio_id = 0 and p.channel = :channel and p.sender = :sender
+left join sender_turn m on m.portfolio_id = :lane::int and m.channel = :channel and m.sender = :sender
+cross join lateral (
+    select count(*) as others,
+           count(*) filter (where (o.took_at, o.portfolio_id) < (coalesce(m.took_at, 'epoch'), :lane)) as ahead
+    from sender_turn o
+    where o.channel = :channel and o.sender = :sender and o.portfolio_id <> :lane and o.asked_at > :since
+) t;
+
+-- name: note_turn
+-- A portfolio took places in a sender's line, or asks for more of them than it got.
+insert into sender_turn as t (portfolio_id, channel, sender, asked_at, took_at)
+values (:lane, :channel, :sender, :asked, :took)
+on conflict (portfolio_id, channel, sender)
+do update set asked_at = :asked, took_at = greatest(t.took_at, :took);
 
 -- name: open_halts
 -- Countries for which a sender is out of order, when it may be tried again, and what became of the last try.
