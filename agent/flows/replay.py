@@ -170,10 +170,10 @@ class Replay:
 
     def _idle_at(self, upcoming: datetime) -> bool:
         """Whether a step at this clock time would find nothing to take in, to plan, to tell or to send."""
-        reads = self._history.reads
-        if self._dirty or self._hooks.every_event or self._taken_to == len(reads):
+        left = self._history.reads[self._taken_to : self._taken_to + 1]
+        if self._dirty or self._hooks.every_event or not (left or any(self._due)):
             return False
-        wanted = (*self._due, reads[self._taken_to].event.at, self._planned_at + PLAN_EVERY)
+        wanted = (*self._due, *(read.event.at for read in left), self._planned_at + PLAN_EVERY)
         return all(at is None or at > upcoming for at in wanted)
 
     async def _next(self, upcoming: datetime) -> datetime | None:
