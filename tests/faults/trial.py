@@ -78,7 +78,7 @@ class Plan:
     crashes: int = 4
     stops: int = 0
     waves: int = 3
-    people: int = 100
+    people: int = 130
 
 
 @dataclass(slots=True)
@@ -178,12 +178,16 @@ class Trial:
                 await self.crash()
             elif done < kills:
                 self.kill()
-            if await self.untouched() < 20:
-                await self.move_in(40)
+            await self.keep_busy()
             if self.rng.random() < SAYS_STOP:
                 await self.somebody_says_stop()
         await self.wake_up()
         await self.clear_out()
+
+    async def keep_busy(self) -> None:
+        """There is always work that nobody has taken up."""
+        if await self.untouched() < 20:
+            await self.move_in(40)
 
     async def hire(self, kind: str) -> None:
         """One more, who may carry a crash point."""
@@ -225,10 +229,16 @@ class Trial:
         self.tally.again.append(time.monotonic() - began)
 
     async def stop_one(self) -> None:
-        """A worker that does not run any more, in the middle of whatever it does, and is not dead."""
-        pid = await self.staff.hire("worker")
-        await self.heard(len(self.twilio.accepted()) + 5)
-        os.kill(pid, SIGSTOP)
+        """A worker that does not run any more, with messages in its hands, and is not dead."""
+        point = self.rng.choice((CrashPoint.SEND_READY, CrashPoint.SEND_WRITTEN))
+        pid = await self.staff.hire("worker", point, self.rng.randint(1, 8), SIGSTOP)
+
+        async def asleep() -> bool:
+            await self.replace()
+            await self.keep_busy()
+            return self.staff.asleep(pid)
+
+        await until(asleep, 30, f"somebody stops at {point}")
         self.asleep[pid] = time.monotonic()
 
     async def wake_up(self) -> None:

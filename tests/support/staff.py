@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
-from signal import SIGKILL, Signals
+from signal import SIGKILL, SIGSTOP, Signals
 from typing import Any
 
 import orjson
@@ -32,9 +32,15 @@ class Staff:
         self._nursery.stdin.write(f"{line}\n".encode())
         return orjson.loads(await self._nursery.stdout.readline())
 
-    async def hire(self, kind: str, point: CrashPoint | None = None, passes: int = 1) -> int:
-        """One more; with a point it ends itself there."""
-        armed = "" if point is None else f" {point} {passes}"
+    async def hire(
+        self,
+        kind: str,
+        point: CrashPoint | None = None,
+        passes: int = 1,
+        how: Signals = SIGKILL,
+    ) -> int:
+        """One more; with a point it ends or stops itself there."""
+        armed = "" if point is None else f" {point} {passes} {how:d}"
         pid: int = await self._ask(f"hire {kind}{armed}")
         self.working[pid] = kind
         return pid
@@ -74,9 +80,16 @@ class Staff:
 
     def died_at(self) -> Counter[CrashPoint]:
         """How often somebody ended at each point."""
-        file = self._folder / "died"
-        lines = file.read_text().splitlines() if file.exists() else []
-        return Counter(CrashPoint(line.split()[1]) for line in lines)
+        came = self._came()
+        return Counter(CrashPoint(point) for _, how, point in came if how == SIGKILL.name)
+
+    def asleep(self, pid: int) -> bool:
+        """Whether it has stopped itself."""
+        return [str(pid), SIGSTOP.name] in [line[:2] for line in self._came()]
+
+    def _came(self) -> list[list[str]]:
+        file = self._folder / "came"
+        return [line.split() for line in file.read_text().splitlines()] if file.exists() else []
 
     def errors(self) -> Counter[str]:
         """What was logged as an error."""
@@ -88,7 +101,7 @@ class Staff:
 async def staff(folder: Path, clock: Path, settings: Mapping[str, Any]) -> AsyncIterator[Staff]:
     """Nobody yet; and nobody outlives the context."""
     given = folder / "staff.json"
-    said = {"clock": str(clock), "died": str(folder / "died"), "settings": settings}
+    said = {"clock": str(clock), "came": str(folder / "came"), "settings": settings}
     given.write_bytes(orjson.dumps(said))
     kept = {key: value for key, value in os.environ.items() if not key.startswith("DULY_")}
     with (folder / "staff.log").open("wb") as log:

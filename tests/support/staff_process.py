@@ -1,8 +1,8 @@
 """Parts of `duly serve` that may be killed: `python -m tests.support.staff_process SETTINGS.json`.
 
-One process imports everything and forks a part for each line `hire KIND [POINT PASS]`, answering with its
-process id; `gone` answers with those that ended and how. A part hired with a point kills itself, as kill
--9 does, the PASS-th time it comes there.
+One process imports everything and forks a part for each line `hire KIND [POINT PASS SIGNAL]`, answering with
+its process id; `gone` answers with those that ended and how. A part hired with a point sends itself that
+signal the PASS-th time it comes there: 9 ends it at once, 19 stops it in the middle.
 """
 
 import asyncio
@@ -40,8 +40,8 @@ NO_DATABASE = 75
 _log = structlog.get_logger("duly.tests")
 
 
-def arm(point: CrashPoint, passes: int, died: Path) -> None:
-    """From now on end this process at that moment, and leave its name in a file."""
+def arm(point: CrashPoint, passes: int, how: signal.Signals, came: Path) -> None:
+    """From now on end or stop this process at that moment, and leave its name in a file."""
     left = passes
 
     def come(to: CrashPoint) -> None:
@@ -50,9 +50,9 @@ def arm(point: CrashPoint, passes: int, died: Path) -> None:
             return
         left -= 1
         if left == 0:
-            with died.open("a") as file:
-                file.write(f"{os.getpid()} {point}\n")
-            os.kill(os.getpid(), signal.SIGKILL)
+            with came.open("a") as file:
+                file.write(f"{os.getpid()} {how.name} {point}\n")
+            os.kill(os.getpid(), how)
 
     listen(come)
 
@@ -113,7 +113,7 @@ def main() -> None:
     """Answer lines until there are no more."""
     set_up_logging("error")
     given = json.loads(Path(sys.argv[1]).read_text())
-    clock, died = SharedClock(Path(given["clock"])), Path(given["died"])
+    clock, came = SharedClock(Path(given["clock"])), Path(given["came"])
     installed(("house",))
     texts()
     statements()
@@ -127,7 +127,8 @@ def main() -> None:
                 if pid == 0:
                     sys.stdin.close()
                     if armed:
-                        arm(CrashPoint(armed[0]), int(armed[1]), died)
+                        point, passes, how = armed
+                        arm(CrashPoint(point), int(passes), signal.Signals(int(how)), came)
                     os._exit(work(kind, given["settings"], clock))
                 print(json.dumps(pid), flush=True)  # noqa: T201
             case _:
