@@ -13,7 +13,7 @@ import asyncpg
 from agent.domain.ladder import Ladder
 from agent.flows.consequences import follow_faults, retire_numbers
 from agent.flows.portfolios import Portfolio, ladder_of
-from agent.store.sql import Connection, fetch, fetch_value
+from agent.store.sql import Connection, column, fetch, fetch_value
 from channels.base import Fault, Receipt, Status
 from channels.crash_points import CrashPoint, reached
 
@@ -214,13 +214,13 @@ async def _one_round(
         "apply_receipts",
         portfolio=portfolio.id,
         now=now,
-        channels=channels,
-        providers=providers,
-        statuses=statuses,
-        tokens=tokens,
-        codes=codes,
+        channels=column(channels),
+        providers=column(providers),
+        statuses=column(statuses),
+        tokens=column(tokens),
+        codes=column(codes),
         ats=ats,
-        faults=faults,
+        faults=column(faults),
         versions=ways.versions,
         stages=ways.stages,
         routes=ways.routes,

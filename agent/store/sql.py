@@ -16,6 +16,7 @@ from asyncpg.pool import PoolConnectionProxy
 
 Connection: TypeAlias = "asyncpg.Connection[Any] | PoolConnectionProxy[Any]"
 
+_SEPARATOR = "\x1f"
 _NAME = re.compile(r"^-- name: (\w+)$", re.MULTILINE)
 _COMMENT = re.compile(r"--[^\n]*")
 _PARAMETER = re.compile(r"(?<!:):([a-z]\w*)")
@@ -87,6 +88,18 @@ async def execute(conn: Connection, name: str, /, **params: Any) -> int:
     status = await conn.execute(statement.text, *statement.values(params))
     count = status.rpartition(" ")[2]
     return int(count) if count.isdecimal() else 0
+
+
+def column(texts: Sequence[str | None]) -> str:
+    """Texts as one text, which a statement takes apart: `string_to_array(:names, E'\\x1f', '')`.
+
+    Where statements are hot this is half of the cost of sending: an array is looked through for arrays
+    in it, one element after the other. An empty text becomes null; `ValueError` if one holds the separator.
+    """
+    joined = _SEPARATOR.join([text or "" for text in texts])
+    if joined.count(_SEPARATOR) != len(texts) - 1:
+        raise ValueError("a text holds the separator of texts")
+    return joined
 
 
 async def copy_rows(

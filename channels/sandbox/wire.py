@@ -82,7 +82,9 @@ def read_receipt(body: bytes, token: str | None) -> Receipt | None:
     except ValueError:
         return None
     match said.get("channel"), said.get("id"), said.get("code"):
-        case str(channel), str(provider_id), (str() | None as code) if at.tzinfo and provider_id:
+        case str(channel), str(provider_id), (str() | None as code) if (
+            at.tzinfo and provider_id and f"{channel}{provider_id}{code}".isprintable()
+        ):
             return Receipt(channel, provider_id, status, token, code, at)
         case _:
             return None

@@ -104,9 +104,10 @@ def read_status(
     """The receipt in a status callback; None if it says nothing that we know. `sender` is ours."""
     status = _STATUSES.get(params.get("MessageStatus") or params.get("SmsStatus") or "")
     provider_id = params.get("MessageSid") or params.get("SmsSid")
-    if status is None or not provider_id or len(provider_id) > 64:
+    if status is None or not provider_id or not provider_id.isalnum() or len(provider_id) > 64:
         return None
-    code = (params.get("ErrorCode") or None) if status in _ENDS_BADLY else None
+    code = params.get("ErrorCode") if status in _ENDS_BADLY else None
+    code = "".join(filter(str.isprintable, code)) or None if code else None
     # Twilio's own time has minutes only, no zone, and is often missing: ours is the honest one
     beyond = _beyond(params, code, sender) if code else None
     return Receipt(

@@ -31,12 +31,15 @@ class Store:
         self.groups: list[tuple[int, list[Receipt]]] = []
         self.gate = asyncio.Event()
         self.broken = False
+        self.at_once = 0
         self.poison: Receipt | None = None
 
     @asynccontextmanager
     async def __call__(self, lane: int) -> AsyncIterator[Callable[[Sequence[Receipt]], Any]]:
         async def store(receipts: Sequence[Receipt]) -> None:
+            self.at_once += 1
             await self.gate.wait()
+            self.at_once -= 1
             if self.broken or self.poison in receipts:
                 raise OSError("the database is away")
             self.groups.append((lane, list(receipts)))
@@ -81,6 +84,23 @@ async def test_what_arrives_during_a_commit_shares_the_next_one() -> None:
     assert sorted((lane, len(group)) for lane, group in store.groups) == [
         (1, 100), (1, 500), (2, 100), (2, 500),
     ]  # fmt: skip
+    assert len({one.provider_id for _, group in store.groups for one in group}) == 1200
+
+
+async def test_two_groups_of_a_lane_are_committed_at_a_time_and_all_others_wait_for_them() -> None:
+    store = Store()
+    inbox = ReceiptInbox(store)
+    waiting = []
+    for number in range(40):
+        waiting.append(inbox.put(1, receipt(number)))
+        await asyncio.wait(waiting[-1:], timeout=0.001)
+    assert store.at_once == 2
+    store.gate.set()
+    await asyncio.gather(*waiting)
+    assert sorted(len(group) for _, group in store.groups) == [1, 1, 38]
+    for number in range(40, 80):
+        await inbox.put(1, receipt(number))
+    assert len(store.groups) == 43
 
 
 async def test_one_group_that_fails_is_no_matter_of_the_next() -> None:

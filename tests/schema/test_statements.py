@@ -5,8 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import asyncpg
+import pytest
 
-from agent.store.sql import statements
+from agent.store.sql import column, statements
 from tests.support.places import ROOT
 
 STORE = ROOT / "agent" / "store"
@@ -74,3 +75,11 @@ def test_sql_stands_only_in_sql_files() -> None:
         if statement.search(path.read_text("utf-8"))
     ]
     assert found == []
+
+
+async def test_a_column_comes_apart_as_it_was_joined(pool: Any) -> None:
+    apart = "select string_to_array($1, E'\\x1f', '')"
+    for texts in (["a", None, "c"], ["é", ' ,\n"'], [None, None], ["1"]):
+        assert await pool.fetchval(apart, column(texts)) == texts
+    with pytest.raises(ValueError, match="separator"):
+        column(["a\x1fb"])

@@ -6,8 +6,10 @@
 with told as materialized (
     select w.channel, w.provider_id, w.status, w.token, w.code, w.at, w.fault,
            case w.status when 'queued' then 'accepted' else w.status end as state
-    from unnest(:channels::text[], :providers::text[], :statuses::text[], :tokens::text[],
-                :codes::text[], :ats::timestamptz[], :faults::text[])
+    from unnest(string_to_array(:channels, E'\x1f'), string_to_array(:providers, E'\x1f'),
+                string_to_array(:statuses, E'\x1f'), string_to_array(:tokens, E'\x1f', ''),
+                string_to_array(:codes, E'\x1f', ''), :ats::timestamptz[],
+                string_to_array(:faults, E'\x1f', ''))
          as w (channel, provider_id, status, token, code, at, fault)
 ), moved as (
     update attempt a
