@@ -71,6 +71,13 @@ class _Dated:
     ends: int | None
 
 
+@lru_cache(maxsize=4096)
+def _dates(zones: tuple[str, ...], at: int) -> tuple[int, int]:
+    """The first and the last date that these zones show: a batch is decided at one instant."""
+    days = [local_day(at, zone) for zone in zones]
+    return min(days), max(days)
+
+
 class _Group:
     """Rules of one kind; which of them are in force is worked out once a day."""
 
@@ -90,11 +97,9 @@ class _Group:
         """A rule binds while any of the person's calendars shows one of its dates; with none, always."""
         if self._always is not None:
             return self._always
-        at = seconds_of(now)
-        days = [local_day(at, zone) for zone in zones]
-        if not days:
+        if not zones:
             return tuple(one.rule for one in self._rules)
-        first, last = min(days), max(days)
+        first, last = _dates(tuple(zones), seconds_of(now))
         found = self._days.get((first, last))
         if found is None:
             found = self._days[first, last] = tuple(
@@ -114,6 +119,8 @@ class _Binding:
     said: _Group
     holds: _Group
     deadlines: _Group
+    # the facts with which deadlines begin to run
+    starts: frozenset[str]
 
 
 _EVIDENCE = frozenset({"consent_required", "revalidate"})
@@ -149,7 +156,8 @@ def _binding(packs: tuple[Pack, ...], channel: str, role: str | None) -> _Bindin
     deadlines = [one for one in bound if one.rule.head.type == _DEADLINE]
     if not (evidence or said or holds or deadlines):
         return None
-    return _Binding(_Group(evidence), _Group(said), _Group(holds), _Group(deadlines))
+    starts = frozenset(one.rule.params["from"] for one in deadlines)
+    return _Binding(_Group(evidence), _Group(said), _Group(holds), _Group(deadlines), starts)
 
 
 def _dated(pack: Pack, rule: StateRule) -> _Dated:
@@ -210,16 +218,18 @@ def objections(
         return
     if bound.said:
         yield from _against_said(bound.said.on(zones, now), way.said, role)
-    if bound.evidence:
-        # what a consent is wanted for may depend on what the text says
-        facts = dict((*way.said, *way.evidence))
-        for rule in bound.evidence.on(zones, now):
-            if (against := _against(rule, facts)) is not None:
-                yield _for_role(against, rule, role)
-    if bound.deadlines:
-        told = dict((*way.said, *way.evidence))
+    running = bound.deadlines and any(name in bound.starts for name, _ in way.evidence)
+    if not bound.evidence and not running:
+        return
+    # what a consent is wanted for may depend on what the text says
+    facts = dict(way.said)
+    facts.update(way.evidence)
+    for rule in bound.evidence.on(zones, now):
+        if (against := _against(rule, facts)) is not None:
+            yield _for_role(against, rule, role)
+    if running:
         for rule in bound.deadlines.on(zones, now):
-            if (against := _overdue(rule, told, zones, now)) is not None:
+            if (against := _overdue(rule, facts, zones, now)) is not None:
                 yield _for_role(against, rule, role)
 
 
