@@ -106,7 +106,7 @@ class Decision(NamedTuple):
     rules: tuple[str, ...]
     until: datetime | None = None
     point: Point | None = None
-    # texts that kept it from going out, each with a rule that it breaks: work for whoever wrote them
+    # texts that kept it from going a way, each with a rule that it breaks: work for whoever wrote them
     texts: tuple[tuple[str, str], ...] = ()
 
 
@@ -116,20 +116,23 @@ def decide(facts: NoticeFacts, packs: Sequence[Pack], now: datetime) -> Decision
     A snooze that cannot end before `not_after` is a cancellation that says so. A hold with no known
     end snoozes to `not_after`; whoever lifts it has the notice looked at again at once.
     """
-    point, failing = _route(facts, tuple(packs), now)
-    failing = [*_standing(facts, now), *_holds(facts, now), *failing]
+    point, closed = _route(facts, tuple(packs), now)
+    texts = _texts(closed) if closed else ()
+    failing = [*_standing(facts, now), *_holds(facts, now), *(() if point else closed)]
     if facts.action is Action.MESSAGE:
         channel = point.channel if point else (facts.route[0] if facts.route else "sms")
         failing += _held_by_rules(facts, tuple(packs), now, channel)
         failing += _clock(facts, packs, now, channel)
     if not failing:
-        return Decision(Verdict.SEND, (), None, point)
+        return Decision(Verdict.SEND, (), None, point, texts)
     failing.sort(key=lambda item: -item.effect)
     decision = _strictest(facts, failing, now)
-    texts = tuple(
-        dict.fromkeys((item.text, item.rule) for item in failing if item.text is not None)
-    )
     return decision._replace(texts=texts) if texts else decision
+
+
+def _texts(closed: Iterable[Failing]) -> tuple[tuple[str, str], ...]:
+    """The texts among what closed ways, each with a rule that it breaks."""
+    return tuple(dict.fromkeys((item.text, item.rule) for item in closed if item.text is not None))
 
 
 def _strictest(facts: NoticeFacts, failing: Sequence[Failing], now: datetime) -> Decision:
@@ -208,7 +211,7 @@ def _route(
     """The first contact point that may be used, along the channels that are still to try.
 
     Ways out are alternatives: while one of them is only held, the notice waits for it, whatever the
-    others say.
+    others say. With it comes what closed those before it, or all of them.
     """
     if facts.action is not Action.MESSAGE:
         return None, []
@@ -219,7 +222,7 @@ def _route(
                 continue
             against = _refusals(facts, packs, point, now)
             if not against:
-                return point, []
+                return point, [item for one in closed for item in one]
             closed.append(against)
     if not closed:
         return None, [Failing("no-contact-point", Effect.DENY)]

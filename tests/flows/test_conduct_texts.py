@@ -181,6 +181,8 @@ async def test_a_push_that_tells_of_the_debt_is_not_shown_to_others(town: World)
     loud = texts(push_text="{lender}\nYour debt is overdue.")
     assert await decided(place, more=(pack_of(quiet),), texts=loud) == [("send", [])]
     assert [one.channel for one in place.heard] == ["sms"]
+    # it went another way, and whoever wrote the text is told all the same
+    assert await cases(place) == [("text-refused", "text en/overdue-1 by push", ["DISCREET"])]
 
 
 async def test_what_gateways_to_a_country_refuse_goes_another_way(town: World) -> None:
