@@ -84,7 +84,7 @@ def texting(
         text,
         quiet=quiet,
     )
-    return TwilioSms(session, account, monotonic), carrier
+    return TwilioSms(session, account, monotonic, settings.send_concurrency), carrier
 
 
 def countries(settings: Settings) -> Mapping[str, Profile]:

@@ -17,7 +17,7 @@ import orjson
 from channels.base import Accepted, Answer, Fault, Refusal, Refused, Unknown
 from channels.sms_twilio.codes import known_codes, refusal
 
-_TOO_MANY = 429
+TOO_MANY = 429
 # Answers of something on the way rather than of the provider's API: they prove nothing.
 _BY_INTERMEDIARIES = frozenset({407, 408, 425, 499})
 _SID = re.compile(r"(?:SM|MM)[0-9a-fA-F]{32}")
@@ -27,7 +27,7 @@ RETRY_AFTER_MAX = 3600.0
 def classify(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
     """Sort one HTTP answer to the creation of a message."""
     waits = retry_after(headers)
-    if status == _TOO_MANY:
+    if status == TOO_MANY:
         return Refused("429", Refusal.TRANSIENT, None, waits)
     if not (status == 201 or 400 <= status < 500) or status in _BY_INTERMEDIARIES:
         return Unknown(f"http-{status}")

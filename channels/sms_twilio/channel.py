@@ -23,8 +23,9 @@ from channels.base import (
     Message,
     Receipt,
 )
+from channels.concurrency import Told, Turns
 from channels.handover import MARGIN, STEP, after_failure
-from channels.sms_twilio.answers import classify
+from channels.sms_twilio.answers import TOO_MANY, classify
 from channels.sms_twilio.transport import Exchange, Transport, exchanging
 from channels.sms_twilio.wire import RETRY_FRAGMENT, read_status, status_path
 
@@ -63,9 +64,14 @@ class TwilioSms:
     """One Twilio account as a channel."""
 
     def __init__(
-        self, session: aiohttp.ClientSession, account: Account, monotonic: Callable[[], float]
+        self,
+        session: aiohttp.ClientSession,
+        account: Account,
+        monotonic: Callable[[], float],
+        at_once: int = 64,
     ) -> None:
         self.account = account
+        self._turns = Turns(at_once, monotonic)
         self._monotonic = monotonic
         transport = Transport(session, account.base_url, monotonic)
         # an environment of its own: TWILIO_EDGE and its like would send elsewhere unasked
@@ -95,13 +101,19 @@ class TwilioSms:
 
     async def send(self, message: Message) -> Answer:
         """One POST. What it came to is read off the wire, not off the library's exceptions."""
-        now = self._monotonic()
-        left = message.deadline - now - MARGIN
-        if left < STEP:
+        left = message.deadline - self._monotonic() - MARGIN
+        if left < STEP or not await self._turns.enter(left - STEP):
             return TOO_LATE
-        exchange = Exchange(deadline=message.deadline - MARGIN, left=left)
-        with exchanging(exchange), suppress(*_FAILURES):
-            await self._client.messages.create_async(**self._parameters(message))
+        sent_at, told = self._monotonic(), None
+        exchange = Exchange(
+            deadline=message.deadline - MARGIN, left=message.deadline - sent_at - MARGIN
+        )
+        try:
+            with exchanging(exchange), suppress(*_FAILURES):
+                await self._client.messages.create_async(**self._parameters(message))
+            told = _told(exchange, sent_at, self._monotonic())
+        finally:
+            self._turns.leave(told)
         if exchange.status is not None:
             return classify(exchange.status, exchange.headers, exchange.body)
         if exchange.payload is None:
@@ -194,6 +206,15 @@ class TwilioSms:
         except _FAILURES:
             return rows, False
         return rows, False
+
+
+def _told(exchange: Exchange, sent_at: float, at: float) -> Told | None:
+    """What the answer says of how many requests are under way; Twilio counts those of the whole account."""
+    if exchange.status is None:
+        return None
+    said = exchange.headers.get("Twilio-Concurrent-Requests", "")
+    counted = int(said) if said.isascii() and said.isdigit() and len(said) < 7 else None
+    return Told(exchange.status == TOO_MANY, sent_at, at, counted)
 
 
 class Unanswered(Exception):

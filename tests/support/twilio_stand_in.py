@@ -44,6 +44,7 @@ class Script:
     drop: float = 0.0  # not accepted, with the same looks
     hang: float = 0.0  # accepted, and nothing is ever said
     too_many: float = 0.0
+    at_once: int = 1_000_000  # more creates under way than this are too many
     retry_after: str | None = "1"
     refuse: dict[str, int] = field(default_factory=dict)  # number → error code
     status: int = 400
@@ -78,6 +79,7 @@ class StandIn:
         self.script = Script()
         self.messages: list[dict[str, Any]] = []
         self.refused: list[dict[str, Any]] = []
+        self._inside = self.most_inside = 0
         self.callbacks: list[tuple[str, str, int]] = []
         self.faults: Counter[str] = Counter()
         self.rng = random.Random(seed)  # noqa: S311
@@ -104,6 +106,18 @@ class StandIn:
             await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _create(self, request: web.Request) -> web.StreamResponse:
+        self._inside += 1
+        self.most_inside = max(self.most_inside, self._inside)
+        try:
+            return await self._created(request)
+        finally:
+            self._inside -= 1
+
+    def _counted(self) -> dict[str, str]:
+        """How many requests the account has under way, as Twilio tells it."""
+        return {"Twilio-Concurrent-Requests": str(self._inside)}
+
+    async def _created(self, request: web.Request) -> web.StreamResponse:
         if request.headers.get("Authorization", "") != _basic():
             return _error(401, 20003)
         pairs = parse_qsl((await request.read()).decode(), keep_blank_values=True)
@@ -112,10 +126,10 @@ class StandIn:
         if code is not None:
             self.refused.append({"code": code, **given})
             return _error(script.status, code)
-        if draw < script.too_many:
+        if draw < script.too_many or self._inside > script.at_once:
             self.faults["too_many"] += 1
             headers = {"Retry-After": script.retry_after} if script.retry_after else {}
-            return _error(429, 20429, headers)
+            return _error(429, 20429, headers | self._counted())
         if draw < script.too_many + script.drop:
             return await self._spoil(request, None)
         message = self._accept(given)
@@ -127,7 +141,7 @@ class StandIn:
         if draw < lost + script.hang:
             self.faults["answers_lost"] += 1
             await asyncio.sleep(_FOR_EVER)
-        return web.json_response(_shown(message), status=201)
+        return web.json_response(_shown(message), status=201, headers=self._counted())
 
     def _problem(self, given: dict[str, str], pairs: int) -> int | None:
         if set(given) - _KNOWN or pairs != len(given):
