@@ -1,4 +1,4 @@
-"""Every interleaving of the send protocol's model: one message at most; each planted bug is found."""
+"""Every interleaving of the protocols' models: one message at most, and each planted bug is found."""
 
 import re
 import shutil
@@ -7,18 +7,24 @@ from pathlib import Path
 
 import pytest
 
-MODEL = Path(__file__).with_name("send.pml")
+MODELS = Path(__file__).parent
 TOOLS = ("spin", "gcc")
-BUGS = ("PLANT_LOOK_THEN_WRITE", "PLANT_EARLY_ABSENCE", "PLANT_RETRY_UNKNOWN")
+BUGS = (
+    ("send", "PLANT_LOOK_THEN_WRITE"),
+    ("send", "PLANT_EARLY_ABSENCE"),
+    ("send", "PLANT_RETRY_UNKNOWN"),
+    ("fallback", "PLANT_FORGET_RECEIPT"),
+    ("fallback", "PLANT_FOLLOW_UNKNOWN"),
+)
 
 
-def checked(folder: Path, *switches: str) -> tuple[int, int]:
+def checked(folder: Path, model: str, *switches: str) -> tuple[int, int]:
     """Errors and states that an exhaustive search of the model finds."""
     if missing := [tool for tool in TOOLS if shutil.which(tool) is None]:
         pytest.skip(f"needs {' and '.join(missing)} (Debian packages)")
     defines = [f"-D{switch}" for switch in switches]
     for command in (
-        ["spin", *defines, "-a", str(MODEL)],
+        ["spin", *defines, "-a", str(MODELS / f"{model}.pml")],
         ["gcc", "-O2", "-DSAFETY", "-o", "pan", "pan.c"],
     ):
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
@@ -36,11 +42,20 @@ def checked(folder: Path, *switches: str) -> tuple[int, int]:
 
 @pytest.mark.parametrize("workers", [2, 3, 4])
 def test_a_notice_becomes_one_message_at_most(tmp_path: Path, workers: int) -> None:
-    errors, states = checked(tmp_path, f"W={workers}")
+    errors, states = checked(tmp_path, "send", f"W={workers}")
     assert errors == 0
     assert states > 10_000, "the search ended too soon to mean anything"
 
 
-@pytest.mark.parametrize("bug", BUGS)
-def test_each_planted_bug_is_found(tmp_path: Path, bug: str) -> None:
-    assert checked(tmp_path, bug)[0] == 1
+@pytest.mark.parametrize("workers", [2, 3, 4])
+def test_a_push_is_followed_by_a_text_or_has_arrived_never_both(
+    tmp_path: Path, workers: int
+) -> None:
+    errors, states = checked(tmp_path, "fallback", f"W={workers}")
+    assert errors == 0
+    assert states > 5_000, "the search ended too soon to mean anything"
+
+
+@pytest.mark.parametrize(("model", "bug"), BUGS)
+def test_each_planted_bug_is_found(tmp_path: Path, model: str, bug: str) -> None:
+    assert checked(tmp_path, model, bug)[0] == 1
