@@ -196,7 +196,7 @@ def compose(
         if channel == "push":
             pair = texts.push.get((candidate, message)) or texts.push.get((candidate, NEUTRAL))
             if pair is not None:
-                values = worded(wording, locale, candidate)
+                values = worded(wording, locale, candidate, pair[0].names + pair[1].names)
                 return Composed(render(pair[0], values), render(pair[1], values), candidate)
         elif (template := texts.sms.get((candidate, message))) is not None:
             body = render(template, worded(wording, locale, candidate, template.names))
@@ -241,30 +241,30 @@ def _language(locale: str) -> str:
 
 
 def worded(
-    wording: Wording, locale: str, text_locale: str, names: Sequence[str] = ()
+    wording: Wording, locale: str, text_locale: str, names: Sequence[str] = NAMES
 ) -> Mapping[str, str]:
-    """A value for every placeholder, in the language of the text and the habits of the reader.
+    """A value for every placeholder asked for, such as `loan`, `amount:unit`, `due_date:weekday`.
 
-    `names` may ask for more: `amount:unit`, `due_date:weekday`.
+    They are in the language of the text and the habits of the reader.
     """
     same_language = _language(locale) == _language(text_locale)
     reader = locale if same_language else text_locale
+    return {asked: _value(asked, wording, reader) for asked in names}
+
+
+def _value(asked: str, wording: Wording, reader: str) -> str:
+    name, _, form = asked.partition(":")
+    match name:
+        case "lender":
+            return wording.lender
+        case "loan":
+            return wording.loan
+        case "amount":
+            return amount_text(wording.amount_minor, wording.currency, reader, form or "code")
+        case "due_date":
+            return date_text(wording.due_on, reader, form or "medium")
     late = (wording.today - wording.due_on).days
-    values = {
-        "lender": wording.lender,
-        "loan": wording.loan,
-        "amount": amount_text(wording.amount_minor, wording.currency, reader),
-        "due_date": date_text(wording.due_on, reader),
-        "days_late": str(max(0, late)),
-        "days_left": str(max(0, -late)),
-    }
-    for asked in names:
-        name, _, form = asked.partition(":")
-        if form and name == "amount":
-            values[asked] = amount_text(wording.amount_minor, wording.currency, reader, form)
-        elif form:
-            values[asked] = date_text(wording.due_on, reader, form)
-    return values
+    return str(max(0, late if name == "days_late" else -late))
 
 
 # What readers call a currency where a sign would cost UCS-2 or be refused by a gateway.

@@ -7,8 +7,8 @@ that an unkeyed hash would protect nothing. Losing a person's wrapped key erases
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
 from functools import lru_cache
+from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -26,12 +26,11 @@ class Unreadable(Exception):
     """A ciphertext does not decrypt: wrong master key, moved row, or damage."""
 
 
-@dataclass(frozen=True, slots=True)
-class PersonKey:
+class PersonKey(NamedTuple):
     """The data key of one person, as stored (wrapped) and as used."""
 
     wrapped: bytes
-    cipher: AESGCM = field(repr=False)
+    cipher: AESGCM
 
 
 def _derive(master: bytes, label: bytes) -> bytes:
