@@ -4,7 +4,7 @@ A day is over when it is over in every zone the person may be in. What is not pr
 and a message that bounced told nobody: the days begin with the next one.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
@@ -51,13 +51,17 @@ def given_by(state: str, at: datetime, zones: Sequence[str]) -> Given | None:
 
 def notice_rules(packs: Iterable[Pack], day: date) -> tuple[StateRule, ...]:
     """The rules in force that want a notice before an adverse report."""
+    return _rules_of(packs, day, "prior_notice")
+
+
+def _rules_of(packs: Iterable[Pack], day: date, kind: str) -> tuple[StateRule, ...]:
     return tuple(
         rule
         for pack in packs
         if pack.in_force(day)
         for rule in pack.states
-        if rule.head.type == "prior_notice"
-        and rule.params["before"] == BUREAU_REPORT
+        if rule.head.type == kind
+        and rule.params.get("before") == BUREAU_REPORT
         and _in_force(rule, day)
     )
 
@@ -90,6 +94,22 @@ def held_back(
     days = [one.detail.get("until_date") for one in against]
     ends = [_free(day, zones) for day in days if day is not None]
     return HeldBack(names, max(ends) if len(ends) == len(against) else None)
+
+
+def lacking_consent(
+    packs: Iterable[Pack],
+    stated: Mapping[str, Any],
+    zones: Sequence[str],
+    now: datetime,
+    role: str | None = None,
+) -> tuple[str, ...]:
+    """The rules without whose consent nothing is reported; one that nobody told of is none."""
+    today = min(local_date(now, zone) for zone in zones)
+    return tuple(
+        rule.id
+        for rule in _rules_of(packs, today, "consent_required")
+        if (role is None or role in rule.head.who) and stated.get(rule.params["fact"]) is not True
+    )
 
 
 def _asked(rule: StateRule, given: Sequence[Given], today: date) -> Finding | None:

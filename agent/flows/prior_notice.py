@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from agent.domain.adverse import ADVERSE, Given, HeldBack, given_by, held_back
+from agent.domain.adverse import ADVERSE, Given, HeldBack, given_by, held_back, lacking_consent
 from agent.domain.conduct import PACK_MISSING
 from agent.domain.feed import Told
 from agent.domain.ladder_compile import BUREAU_REPORT
@@ -101,7 +101,12 @@ def _held(
     if bound.missing:
         return HeldBack((PACK_MISSING,))
     notices = given.get((one.loan_id, one.anchor), ()) if one.anchor is not None else ()
-    return held_back(bound.packs, notices, one.zones, now, one.role)
+    waits = held_back(bound.packs, notices, one.zones, now, one.role)
+    lacking = lacking_consent(bound.packs, one.stated, one.zones, now, one.role)
+    if not lacking:
+        return waits
+    # no date brings a consent: somebody has to get it
+    return HeldBack((*(waits.rules if waits is not None else ()), *lacking))
 
 
 async def _given(

@@ -1,6 +1,6 @@
 """What decides whether something adverse may leave for the ledger, and what is written down of it."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -24,6 +24,8 @@ class Standing:
     zones: tuple[str, ...]
     packs: tuple[str, ...]
     role: str | None
+    # what the ledger states of the person and the loan
+    stated: Mapping[str, Any]
 
     @property
     def ref(self) -> Ref:
@@ -55,6 +57,7 @@ def _standing(row: Any) -> Standing:
         tuple(dict.fromkeys((row["zone"], *row["zones"]))),
         tuple(row["packs"]),
         row["role"],
+        row["stated"] or {},
     )
 
 

@@ -218,8 +218,40 @@ async def test_a_pulling_ledger_gets_nothing_that_waits_nor_what_follows_it(
         ]  # fmt: skip
 
 
+async def agreed(pool: Pool, name: str, *, value: bool, at: datetime) -> None:
+    """The ledger states a consent of every person."""
+    await pool.execute(
+        "insert into stated_fact (portfolio_id, borrower_id, name, value, told_at)"
+        " select portfolio_id, id, $1, $2, $3 from borrower"
+        " on conflict (portfolio_id, borrower_id, loan_ref, name) do update set value = excluded.value",
+        name,
+        value,
+        at,
+    )
+
+
+async def test_nothing_is_reported_without_the_consent_that_a_rule_wants(
+    pool: Pool, clock: VirtualClock
+) -> None:
+    portfolio, log = await prepared(pool, ("house", "cn-credit"), (3,)), Log(clock)
+    await note_given(pool, "L0001", date(2026, 2, 1), actor="ana", reason="letter", now=clock.now())
+    for value in (None, False):
+        if value is not None:
+            await agreed(pool, "written_consent_to_report", value=value, at=clock.now())
+        await feed(pool, portfolio, log)
+        async with pool.acquire() as conn:
+            (held,) = await held_outcomes(conn)
+        assert (held.seq, held.rules) == (2, ("CN-ZXTL-29",))
+        clock.advance_to(clock.now() + LOOK_AGAIN)
+    assert await pool.fetchval("select count(*) from case_item where closed_at is null") == 1
+    await agreed(pool, "written_consent_to_report", value=True, at=clock.now())
+    await feed(pool, portfolio, log)
+    assert [seq for seq, _ in log.of("L0001")] == [1, 2, 3]
+
+
 async def test_staff_give_the_notice_by_letter(pool: Pool, clock: VirtualClock) -> None:
     portfolio, log = await prepared(pool, ("house", "ke-dcp", "cn-credit"), (3,)), Log(clock)
+    await agreed(pool, "written_consent_to_report", value=True, at=clock.now())
     await feed(pool, portfolio, log)
     async with pool.acquire() as conn:
         held = await held_outcomes(conn)

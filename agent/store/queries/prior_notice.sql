@@ -4,7 +4,11 @@
 select o.loan_id, o.seq, o.data ->> 'anchor' as anchor, o.held_by,
        exists (select 1 from outcome r where r.portfolio_id = o.portfolio_id and r.loan_id = o.loan_id
                  and r.corrects = o.seq) as taken_back,
-       n.ref, n.zone, b.region, b.zones, p.packs, p.role
+       n.ref, n.zone, b.region, b.zones, p.packs, p.role,
+       -- what is stated of the loan comes after, and so before, what is stated of the person
+       (select jsonb_object_agg(f.name, f.value order by f.loan_ref) from stated_fact f
+        where f.portfolio_id = n.portfolio_id and f.borrower_id = n.borrower_id
+          and f.loan_ref in ('', n.ref)) as stated
 from unnest(:loans::bigint[], :seqs::int[]) as w (loan_id, seq)
 join outcome o on o.portfolio_id = :portfolio and o.loan_id = w.loan_id and o.seq = w.seq
 join loan n on n.portfolio_id = o.portfolio_id and n.id = o.loan_id
