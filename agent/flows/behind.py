@@ -5,8 +5,8 @@ Python derives and PostgreSQL writes: done in turns, each would wait for the oth
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Any
 
 Statement = Coroutine[Any, Any, object]
@@ -54,6 +54,32 @@ async def write_behind() -> AsyncIterator[Behind]:
         await behind.settle()
     finally:
         await behind.abandon()
+
+
+class Turns:
+    """Who goes first: work that an open transaction waits for, before what is only prepared ahead."""
+
+    def __init__(self) -> None:
+        self._urgent = 0
+        self._free = asyncio.Event()
+        self._free.set()
+
+    @contextmanager
+    def first(self) -> Iterator[None]:
+        """Nothing is prepared meanwhile, unless it had begun."""
+        self._urgent += 1
+        self._free.clear()
+        try:
+            yield
+        finally:
+            self._urgent -= 1
+            if not self._urgent:
+                self._free.set()
+
+    async def last(self) -> None:
+        """Between slices of what is prepared: goes on once nothing goes first."""
+        await breathe()
+        await self._free.wait()
 
 
 async def breathe() -> None:

@@ -67,10 +67,10 @@ async def import_file(
     begun, done = seconds(), Imported()
     source = Source(path)
     batches = _batches(source, _pending(source, mapping, done.notes))
-    upcoming = asyncio.create_task(_read_next(batches))
+    upcoming = asyncio.create_task(_read_next(desk, batches))
     try:
         while (found := await upcoming) is not None:
-            upcoming = asyncio.create_task(_read_next(batches))
+            upcoming = asyncio.create_task(_read_next(desk, batches))
             reads, unreads, upto = found
             if prepare is not None:
                 await prepare(reads)
@@ -87,13 +87,14 @@ async def import_file(
 
 
 async def _read_next(
+    desk: Desk,
     batches: Iterator[_Batch],
 ) -> tuple[list[Read], list[Unread], int] | None:
     """The file is unpacked and cut into lines in a thread; lines are read in between."""
     batch: _Batch | None = await asyncio.to_thread(next, batches, None)
     if batch is None:
         return None
-    return (*await read_in_slices(batch.pieces, read_pending), batch.upto)
+    return (*await read_in_slices(desk, batch.pieces, read_pending), batch.upto)
 
 
 def _pending(source: Source, mapping: Mapping | None, notes: list[str]) -> Iterator[Pending]:

@@ -5,26 +5,27 @@ One transaction a batch. What does not fit is kept with its reason and stops not
 
 import asyncio
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import asyncpg
 import orjson
 
 from agent.domain.event import Event, Opened, Reason, Rejected
 from agent.domain.frame import Role
-from agent.flows.behind import breathe, write_behind
+from agent.flows.behind import Turns, write_behind
 from agent.flows.intake_flags import held_borrowers, read_flags, write_holds
-from agent.flows.intake_loans import apply_loans, load_works, write_loans
+from agent.flows.intake_loans import Work, apply_loans, load_works, write_loans
 from agent.flows.intake_people import learn_people, lock_people, write_people
 from agent.flows.intake_work import People
-from agent.flows.portfolios import Founding, ensure_portfolios
+from agent.flows.portfolios import Founding, Portfolio, ensure_portfolios
 from agent.flows.reading import Read, Unread, read_lines, whole
 from agent.flows.routing import (
     Item,
+    Places,
     drop_known,
     find_places,
     in_order,
@@ -40,7 +41,8 @@ from agent.store.sql import Connection, execute, fetch_value
 T = TypeVar("T")
 BATCH = 4_000
 _SLICE = 50
-_ROWS = 250
+# loans that are written together
+_GROUP = 900
 # two imports of one file meet again and again; each time one of them gets further
 TRIES = 10
 _AGAIN = (
@@ -102,6 +104,7 @@ class Desk:
     packs: tuple[str, ...] = ("house",)
     role: Role | None = None
     at_event_time: bool = False
+    turns: Turns = field(default_factory=Turns)
 
 
 async def take(desk: Desk, lines: Iterable[tuple[int, bytes]], now: datetime) -> Taken:
@@ -112,7 +115,7 @@ async def take(desk: Desk, lines: Iterable[tuple[int, bytes]], now: datetime) ->
     total = Taken()
     storing: asyncio.Task[Taken] | None = None
     try:
-        async for reads, unreads in _batches(lines):
+        async for reads, unreads in _batches(desk, lines):
             if storing is not None:
                 total.add(await storing)
             storing = asyncio.create_task(take_batch(desk, reads, unreads, now))
@@ -125,24 +128,30 @@ async def take(desk: Desk, lines: Iterable[tuple[int, bytes]], now: datetime) ->
 
 
 async def _batches(
+    desk: Desk,
     lines: Iterable[tuple[int, bytes]],
 ) -> AsyncIterator[tuple[list[Read], list[Unread]]]:
     coming = iter(lines)
     while batch := list(islice(coming, BATCH)):
-        yield await read_in_slices(batch, read_lines)
+        yield await read_in_slices(desk, batch, read_lines)
 
 
 async def read_in_slices(
-    pieces: Sequence[T], read: Callable[[Sequence[T]], tuple[list[Read], list[Unread]]]
+    desk: Desk,
+    pieces: Sequence[T],
+    read: Callable[[Sequence[T]], tuple[list[Read], list[Unread]]],
 ) -> tuple[list[Read], list[Unread]]:
-    """Read a batch with pauses: in a thread of its own it would keep the loop from running instead."""
+    """Read a batch ahead, while the one before it only waits for PostgreSQL.
+
+    A thread would not do: the two would take the interpreter from each other.
+    """
     reads: list[Read] = []
     unreads: list[Unread] = []
     for start in range(0, len(pieces), _SLICE):
         more, bad = read(pieces[start : start + _SLICE])
         reads += more
         unreads += bad
-        await breathe()
+        await desk.turns.last()
     return reads, unreads
 
 
@@ -212,22 +221,55 @@ async def _store(
         woken = await wake_parked(conn, desk.keyring, found.fresh, places, ids)
         work = in_order([*found.fresh, *woken])
         refuse_reopenings(work, places)
-        changes = await learn_people(conn, desk.keyring, portfolios, people, work)
-        works = await load_works(conn, places, people, work)
-        held = await held_borrowers(conn, people, work)
-        step = await fetch_value(conn, "next_step")
-        async with write_behind() as behind:
-            behind.add(write_people(conn, people, changes, now))
-            loans = await apply_loans(works, portfolios, people)
-            taken.outcomes = sum(len(loan.told) for loan in loans)
-            behind.add(write_loans(conn, people, loans))
-            flags = read_flags(people, work, places)
-            behind.add(write_holds(conn, held, flags, now))
-            rows, unparked = await _event_rows(desk, people, work, step, taken)
-            behind.add(insert_events(conn, rows))
-            if unparked:
-                behind.add(_unpark(conn, unparked, step))
+        taken.outcomes = await _apply(conn, desk, _Known(portfolios, places, people), work, now)
+        for item in work:
+            _count(item, taken)
     _count_again(found.still_refused, woken, taken)
+
+
+class _Known(NamedTuple):
+    """What a batch is about, as it was before."""
+
+    portfolios: dict[int, Portfolio]
+    places: Places
+    people: People
+
+
+async def _apply(
+    conn: Connection, desk: Desk, known: _Known, work: Sequence[Item], now: datetime
+) -> int:
+    """Apply a batch and store what it changes; returns how many outcomes that made.
+
+    Loans are written group by group: PostgreSQL has the first before the last is worked out.
+    """
+    keyring, (portfolios, places, people) = desk.keyring, known
+    changes = await learn_people(conn, keyring, portfolios, people, work)
+    works = await load_works(conn, places, people, work)
+    held = await held_borrowers(conn, people, work)
+    step, outcomes = await fetch_value(conn, "next_step"), 0
+    for position, item in enumerate(work):
+        item.position = position
+    async with write_behind() as behind:
+        behind.add(write_people(conn, people, changes, now))
+        with desk.turns.first():
+            for group in _groups(works):
+                loans = await apply_loans(group, portfolios, people)
+                outcomes += sum(len(loan.told) for loan in loans)
+                behind.add(write_loans(conn, people, loans))
+                behind.add(_record(conn, keyring, people, _items(group), step))
+        behind.add(write_holds(conn, held, read_flags(people, work, places), now))
+        others = [item for item in work if not item.applies]
+        behind.add(_record(conn, keyring, people, others, step))
+    return outcomes
+
+
+def _groups(works: Sequence[Work]) -> Iterator[Sequence[Work]]:
+    for start in range(0, len(works), _GROUP):
+        yield works[start : start + _GROUP]
+
+
+def _items(works: Iterable[Work]) -> list[Item]:
+    return [item for work in works for item in work.items]
 
 
 def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
@@ -256,22 +298,21 @@ def _reused(item: Item) -> Unread:
     return Unread(Reason.ID_REUSED, "id", item.line, item.read.sha256, body)
 
 
-async def _event_rows(
-    desk: Desk, people: People, items: Sequence[Item], step: int, taken: Taken
-) -> tuple[list[EventRow], list[tuple[Item, int]]]:
-    """The batch as stored events, and what changes on those that were stored before."""
+async def _record(
+    conn: Connection, keyring: Keyring, people: People, items: Sequence[Item], step: int
+) -> None:
+    """Store the events with what became of them; those that were stored before change their state."""
     rows: list[EventRow] = []
-    woken: list[tuple[Item, int]] = []
-    for position, item in enumerate(items):
-        _count(item, taken)
+    woken: list[Item] = []
+    for item in items:
         if item.read is not None:
-            rows.append(_row(desk, people, item, item.read, step, position))
+            rows.append(_row(keyring, people, item, item.read, step))
         elif item.refused is None or item.refused.reason != item.parked_for:
             # a reversal that waited for its loan may now wait for its payment
-            woken.append((item, position))
-        if position % _ROWS == 0:
-            await breathe()
-    return rows, woken
+            woken.append(item)
+    await insert_events(conn, rows)
+    if woken:
+        await _unpark(conn, woken, step)
 
 
 def _count(item: Item, taken: Taken) -> None:
@@ -292,13 +333,13 @@ def _count_again(still: Sequence[Item], woken: Sequence[Item], taken: Taken) -> 
             taken.refuse(item.line, item.refused, item.event.id)
 
 
-def _row(desk: Desk, people: People, item: Item, read: Read, step: int, position: int) -> EventRow:
+def _row(keyring: Keyring, people: People, item: Item, read: Read, step: int) -> EventRow:
     event, refused = item.event, item.refused
     return EventRow(
         item.portfolio_id, event.id, event.source, event.type, event.subject, event.at,
-        item.known_at, step, position, "rejected" if refused else "applied",
+        item.known_at, step, item.position, "rejected" if refused else "applied",
         refused.reason.value if refused else None, read.sha256, read.public,
-        _sealed(desk.keyring, people, item.portfolio_id, event, read.personal),
+        _sealed(keyring, people, item.portfolio_id, event, read.personal),
     )  # fmt: skip
 
 
@@ -314,16 +355,16 @@ def _sealed(
     return seal(key, personal, event_place(event.id))
 
 
-async def _unpark(conn: Connection, woken: Sequence[tuple[Item, int]], step: int) -> None:
+async def _unpark(conn: Connection, woken: Sequence[Item], step: int) -> None:
     await execute(
         conn,
         "unpark",
-        old_portfolios=[item.parked_in for item, _ in woken],
-        ids=[item.event.id for item, _ in woken],
-        portfolios=[item.portfolio_id for item, _ in woken],
-        states=["rejected" if item.refused else "applied" for item, _ in woken],
-        reasons=[item.refused.reason.value if item.refused else None for item, _ in woken],
-        received=[item.known_at for item, _ in woken],
-        positions=[position for _, position in woken],
+        old_portfolios=[item.parked_in for item in woken],
+        ids=[item.event.id for item in woken],
+        portfolios=[item.portfolio_id for item in woken],
+        states=["rejected" if item.refused else "applied" for item in woken],
+        reasons=[item.refused.reason.value if item.refused else None for item in woken],
+        received=[item.known_at for item in woken],
+        positions=[item.position for item in woken],
         step=step,
     )

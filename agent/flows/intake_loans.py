@@ -80,6 +80,7 @@ def _by_loan(items: Sequence[Item]) -> dict[Ref, Work]:
         if key not in works:
             works[key] = Work(item.portfolio_id, [])
         works[key].items.append(item)
+        item.applies = True
     return works
 
 

@@ -32,6 +32,9 @@ class Item:
     parked_in: int | None = None
     parked_for: str | None = None
     refused: Rejected | None = None
+    # its place in the order of the batch, and whether it is put to a loan
+    position: int = 0
+    applies: bool = False
 
     @property
     def line(self) -> int:

@@ -5,7 +5,7 @@ import warnings
 
 import pytest
 
-from agent.flows.behind import Behind, breathe, write_behind
+from agent.flows.behind import Behind, Turns, breathe, write_behind
 
 
 class _Log:
@@ -105,3 +105,20 @@ async def test_settled_twice_is_settled() -> None:
     behind.add(breathe())
     await behind.settle()
     await behind.settle()
+
+
+async def test_what_is_prepared_ahead_waits_until_nothing_goes_first() -> None:
+    turns, log = Turns(), []
+
+    async def ahead() -> None:
+        for number in range(3):
+            log.append(number)
+            await turns.last()
+
+    with turns.first(), turns.first():
+        reading = asyncio.create_task(ahead())
+        for _ in range(9):
+            await breathe()
+        assert log == [0]
+    await reading
+    assert log == [0, 1, 2]
