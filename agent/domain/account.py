@@ -143,7 +143,7 @@ def told(loan: Loan, outcome: Outcome) -> tuple[Loan, Numbered]:
 
 def _entered(ref: str, currency: str, facts: LoanFacts, known_at: datetime) -> Loan:
     nothing_known = Position(Status.OPEN, None, 0, 0)
-    return Loan(ref, currency, facts._replace(payments=()), nothing_known, known_at)
+    return Loan(ref, currency, facts, nothing_known, known_at)
 
 
 def _settle(
@@ -165,7 +165,8 @@ def _settle(
             contact_ended_at=None if ended else loan.contact_ended_at,
         )
     bucket = current_bucket(facts, now, buckets, announced.bucket, known_at)
-    loan = _tell(loan, outcomes(facts, now, bucket, announced, known_at, account), out)
+    new = outcomes(facts, now, bucket, announced, known_at, account)
+    seq, claims = _number(loan, new, out)
     return Loan(
         ref=loan.ref,
         currency=loan.currency,
@@ -175,8 +176,8 @@ def _settle(
         bucket=bucket,
         next_bucket_at=next_crossing(now, bucket, buckets, facts.zone),
         contact_ended_at=loan.contact_ended_at,
-        outcome_seq=loan.outcome_seq,
-        claims=loan.claims,
+        outcome_seq=seq,
+        claims=claims,
     )
 
 
@@ -190,15 +191,24 @@ def _schedule_crossing(loan: Loan, buckets: tuple[int, ...]) -> Loan:
 def _tell(loan: Loan, new: Sequence[Outcome], out: list[Numbered]) -> Loan:
     if not new:
         return loan
-    claims = list(loan.claims)
-    seq, bucket = loan.outcome_seq, loan.bucket
+    seq, claims = _number(loan, new, out)
+    buckets = [outcome.bucket for outcome in new if outcome.bucket is not None]
+    return loan._replace(
+        claims=claims, outcome_seq=seq, bucket=buckets[-1] if buckets else loan.bucket
+    )
+
+
+def _number(
+    loan: Loan, new: Sequence[Outcome], out: list[Numbered]
+) -> tuple[int, tuple[Claim, ...]]:
+    """The last number given, and all that is claimed then."""
+    seq, claims = loan.outcome_seq, loan.claims
     for outcome in new:
         seq += 1
         out.append(Numbered(seq, outcome))
         if outcome.type is not OutcomeType.RETRACTED:
-            claims.append(claim_of(seq, outcome))
-        bucket = bucket if outcome.bucket is None else outcome.bucket
-    return loan._replace(claims=tuple(claims), outcome_seq=seq, bucket=bucket)
+            claims = (*claims, claim_of(seq, outcome))
+    return seq, claims
 
 
 def claim_of(seq: int, outcome: Outcome) -> Claim:

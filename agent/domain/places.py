@@ -22,6 +22,7 @@ AREA_CODES: Mapping[str, tuple[tuple[str, ...], str]] = {
     code: (zones, AREA_PLACES.get(code, "CA")) for code, zones in CODE_ZONES.items()
 }
 _BLOCK = 8
+_UNSPACED = str.maketrans("", "", " -().")
 _E164_MAX = 16
 
 
@@ -73,7 +74,7 @@ def _only_zone(place: str | None) -> tuple[str, ...]:
 
 def number_block(address: str) -> str | None:
     """A number without its last digits: what it tells of a place, and not whose it is."""
-    number = "".join(mark for mark in address if mark not in " -().")
+    number = address.translate(_UNSPACED)
     digits = number[1:]
     if number[:1] != "+" or not 7 <= len(number) <= _E164_MAX:
         return None

@@ -159,9 +159,10 @@ def _step(
     work: Work, items: Sequence[Item], known_at: datetime, buckets: tuple[int, ...], zone: str
 ) -> None:
     applied: Applied = apply(work.loan, [item.event for item in items], known_at, buckets, zone)
-    refusals = {id(event): why for event, why in applied.refusals}
-    for item in items:
-        item.refused = refusals.get(id(item.event))
+    if applied.refusals:
+        refusals = {id(event): why for event, why in applied.refusals}
+        for item in items:
+            item.refused = refusals.get(id(item.event))
     work.loan = applied.loan
     work.told += applied.outcomes
 
@@ -265,6 +266,6 @@ def outcome_row(
     """One numbered outcome as a row, ready to be fed."""
     outcome = told.outcome
     return (
-        portfolio_id, loan_id, told.seq, outcome.type.value, outcome.occurred_at, recorded_at,
-        dict(outcome.data), outcome.corrects, recorded_at, outcome.bucket,
+        portfolio_id, loan_id, told.seq, outcome.type, outcome.occurred_at, recorded_at,
+        outcome.data, outcome.corrects, recorded_at, outcome.bucket,
     )  # fmt: skip

@@ -78,7 +78,8 @@ async def learn_people(
             key = keyring.new_person_key()
             person.wrapped, person.opened, person.changed = key.wrapped, key, True
         _learn(person, fact.person, item)
-        _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
+        if fact.person.contacts:
+            _learn_contacts(person, fact, item.event.at, keyring, ids, changes)
         if wishes_of(fact.person):
             changes.wishes.append(((person.portfolio_id, person.id), fact.person, item.event.at))
     changes.was = weigh_all(people, portfolios)
@@ -317,7 +318,7 @@ async def _write(conn: Connection, people: People, changes: Changes, now: dateti
             "tell_people",
             portfolios=[p.portfolio_id for p in heard],
             ids=[p.id for p in heard],
-            tolds=[p.told for p in heard],
+            tolds=[orjson.dumps(p.told).decode() for p in heard],
         )
     if changes.numbers:
         await execute(

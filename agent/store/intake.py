@@ -177,7 +177,7 @@ def _loan_row(new: NewLoan) -> tuple[Any, ...]:
     facts, now = loan.facts, loan.now
     return (
         at.portfolio_id, at.id, loan.ref, at.borrower_id, new.product, loan.currency, facts.zone,
-        facts.opened_at, new.principal_minor, now.status.value, now.anchor, loan.anchor_since,
+        facts.opened_at, new.principal_minor, now.status, now.anchor, loan.anchor_since,
         now.balance_minor, now.paid_minor, loan.bucket, loan.next_bucket_at, facts.worst_dpd_floor,
         facts.rescheduled_at, facts.closed_at, facts.close_reason,
         loan.contact_ended_at, loan.outcome_seq,
@@ -187,7 +187,7 @@ def _loan_row(new: NewLoan) -> tuple[Any, ...]:
 def instalment_rows(at: StoredLoan) -> list[tuple[Any, ...]]:
     """The dated parts of a loan as rows."""
     return [
-        (at.portfolio_id, at.id, part.number, part.kind.value, part.due_on, part.amount_minor)
+        (at.portfolio_id, at.id, part.number, part.kind, part.due_on, part.amount_minor)
         for part in at.loan.facts.instalments
     ]
 
@@ -203,7 +203,7 @@ async def update_loans(conn: Connection, loans: Sequence[StoredLoan]) -> None:
         portfolios=[at.portfolio_id for at in loans],
         ids=[at.id for at in loans],
         zones=[loan.facts.zone for loan in states],
-        statuses=[loan.now.status.value for loan in states],
+        statuses=[loan.now.status for loan in states],
         anchors=[loan.now.anchor for loan in states],
         sinces=[loan.anchor_since for loan in states],
         balances=[loan.now.balance_minor for loan in states],

@@ -189,8 +189,8 @@ where c.portfolio_id = w.portfolio_id and c.id = w.id;
 
 -- name: tell_people
 -- When the ledger last spoke of people of whom it said nothing new.
-update borrower b set told = w.told
-from unnest(:portfolios::int[], :ids::bigint[], :tolds::jsonb[]) as w (portfolio_id, id, told)
+update borrower b set told = w.told::jsonb
+from unnest(:portfolios::int[], :ids::bigint[], :tolds::text[]) as w (portfolio_id, id, told)
 where b.portfolio_id = w.portfolio_id and b.id = w.id;
 
 -- name: update_people
