@@ -6,12 +6,14 @@ encryption, no look-up, no locking, no derivation.
 """
 
 import gzip
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from pathlib import Path
 from time import perf_counter, process_time
 
-from agent.flows.intake import Desk, take
+from agent.flows.import_file import import_file
+from agent.flows.intake import Desk, Taken, take
 from agent.store.connect import open_connection, open_pool
 from benchmarks.bars import Shown, middles
 from benchmarks.shop import Shop, cpu_seconds
@@ -27,17 +29,33 @@ TABLES = (
 
 
 async def measure(shop: Shop, _wanted: set[str]) -> list[Shown]:
-    """Intake, then COPY of what it stored, each into an empty database."""
+    """Intake, then COPY of what it stored, each into an empty database; the same for an imported file."""
     lines, source = _lines(shop.sized(500, 12_000, 67_702))
+    path = shop.folder / "events.ndjson"
+    path.write_bytes(b"".join(line.rstrip() + b"\n" for _, line in lines))
+
+    async def as_they_come(desk: Desk) -> Taken:
+        return await take(desk, lines, shop.clock.now())
+
+    async def as_a_file(desk: Desk) -> Taken:
+        imported = await import_file(desk, path, shop.clock, refused=lambda _problem: None)
+        return imported.taken
+
     rounds = []
     for number in range(shop.rounds):
         shop.tell(f"intake: round {number + 1} of {shop.rounds}, {len(lines):,} events")
-        figures, rows = await _intake(shop, lines)
-        rounds.append(figures | await _copy(shop, rows, len(lines)))
+        figures, rows = await _intake(shop, len(lines), as_they_come)
+        figures |= await _copy(shop, rows, len(lines))
+        filed, rows = await _intake(shop, len(lines), as_a_file)
+        copied = await _copy(shop, rows, len(lines))
+        figures["file_events_s"] = filed["events_s"]
+        figures["file_ratio"] = filed["events_s"] / copied["copied_s"]
+        rounds.append(figures)
     also = middles(rounds)
     note = (
-        f"{len(lines):,} events ({source}) as a file would bring them ÷ binary COPY of the"
-        f" {also['rows']:,.0f} rows stored, same tables, indexes and foreign keys"
+        f"{len(lines):,} events ({source}) in the order of their time ÷ binary COPY of the"
+        f" {also['rows']:,.0f} rows stored, same tables, indexes and foreign keys;"
+        " file: the same through duly import, which takes a loan's events together"
     )
     return [Shown("B4", also["events_s"] / also["copied_s"], note, rounds, also)]
 
@@ -65,18 +83,18 @@ def _paid(number: int, at: datetime) -> bytes:
 
 
 async def _intake(
-    shop: Shop, lines: list[tuple[int, bytes]]
+    shop: Shop, events: int, taking: Callable[[Desk], Awaitable[Taken]]
 ) -> tuple[dict[str, float], dict[str, bytes]]:
     async with shop.copy() as url:
         pool = await open_pool(url)
         postgres, cpu, begun = cpu_seconds(shop.postgres_pid), process_time(), perf_counter()
         desk = Desk(pool, shop.keyring, "bench", ladder_text("consumer-instalment"))
-        taken = await take(desk, lines, shop.clock.now())
+        taken = await taking(desk)
         seconds = perf_counter() - begun
         figures = {
-            "events_s": len(lines) / seconds,
-            "python_us": (process_time() - cpu) / len(lines) * 1e6,
-            "postgres_us": (cpu_seconds(shop.postgres_pid) - postgres) / len(lines) * 1e6,
+            "events_s": events / seconds,
+            "python_us": (process_time() - cpu) / events * 1e6,
+            "postgres_us": (cpu_seconds(shop.postgres_pid) - postgres) / events * 1e6,
             "refused": taken.rejected.total(),
         }
         await pool.close()
