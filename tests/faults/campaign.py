@@ -2,7 +2,7 @@
 
 Trial after trial until the numbers are reached or the time is over; then one JSON document with what was
 done, what it came to and the seed. Exit code 1 when something is wrong. A trial that went wrong is named
-by its own seed: `--kills 40 --postgres-crashes 4 --seed THAT` repeats what was done to it.
+by its own seed: `--kills 100 --postgres-crashes 10 --seed THAT` repeats what was done to it.
 """
 
 import asyncio
@@ -20,7 +20,8 @@ from agent.telemetry import set_up_logging
 from tests.faults.trial import Plan, Tally, run_trial, share_of
 from tests.support.crashing_postgres import crashing_postgres
 
-KILLS_A_TRIAL = 40
+KILLS_A_TRIAL = 100
+PEOPLE_A_WAVE = 350
 SHOWN = 20
 
 
@@ -47,6 +48,7 @@ def plans(given: Namespace) -> list[Plan]:
             share(given.kills, number),
             share(given.postgres_crashes, number),
             share(given.stops, number),
+            people=PEOPLE_A_WAVE,
         )
         for number in range(trials)
     ]

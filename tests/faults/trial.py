@@ -124,6 +124,7 @@ class Trial:
     people: int = 0
     stops: dict[str, str] = field(default_factory=dict)
     asleep: dict[int, float] = field(default_factory=dict)
+    armed: set[int] = field(default_factory=set)
 
     async def ask(self, statement: str, *values: Any) -> Any:
         """One value from the database, over a connection of its own."""
@@ -196,13 +197,15 @@ class Trial:
             return
         point = self.rng.choice(points_of(kind))
         passes = self.rng.randint(1, PASSES.get(point.partition(".")[0], 3))
-        await self.staff.hire(kind, point, passes)
+        self.armed.add(await self.staff.hire(kind, point, passes))
 
     def kill(self) -> None:
-        """SIGKILL to anybody who is awake."""
-        there = [pid for pid in self.staff.working if pid not in self.asleep]
-        if there:
-            os.kill(self.rng.choice(there), SIGKILL)
+        """SIGKILL to anybody who is awake; those who carry a point are left to come there."""
+        awake = [pid for pid in self.staff.working if pid not in self.asleep]
+        if awake:
+            os.kill(
+                self.rng.choice([pid for pid in awake if pid not in self.armed] or awake), SIGKILL
+            )
 
     async def replace(self) -> int:
         """A successor for each who ended; how many of them were killed."""
