@@ -7,18 +7,16 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 import asyncpg
 import structlog
 
-from agent.domain.inbound import read_reply
 from agent.domain.optout import wants_no_more
-from agent.flows.deadlines import has_reply_deadlines, reply_due
 from agent.flows.portfolios import Portfolio
 from agent.flows.receipts import apply_receipts
 from agent.store.keyring import Keyring, inbound_place
-from agent.store.sql import Connection, execute, fetch, fetch_value
+from agent.store.sql import Connection, column, execute, fetch, fetch_value
 from channels.base import Inbound, InboundList, Receipt
 from channels.crash_points import CrashPoint, reached
 
@@ -97,16 +95,16 @@ async def _transact(
 ) -> Heard:
     first = {(one.channel, one.provider_id): one for one in reversed(messages)}
     stopping = {key for key, one in first.items() if is_opt_out(one)}
-    async with conn.transaction():
-        fresh = await _insert(conn, keyring, first, stopping, now, found_by)
-        stops = [one for key, one in fresh.items() if key in stopping]
-        await _suppress(conn, keyring, stops, now)
-        await _open_cases(
-            conn, keyring, [one for key, one in fresh.items() if key not in stopping], now
-        )
-        reached(CrashPoint.INBOUND_WRITTEN)
+    if stopping:
+        async with conn.transaction():
+            fresh = await _store(conn, keyring, first, stopping, now, found_by)
+            stops = [first[key] for key in fresh & stopping]
+            await _suppress(conn, keyring, stops, now)
+            reached(CrashPoint.INBOUND_WRITTEN)
+    else:
+        fresh = await _store(conn, keyring, first, stopping, now, found_by)
     reached(CrashPoint.INBOUND_COMMITTED)
-    return Heard(len(fresh), len(stops), len(messages) - len(fresh))
+    return Heard(len(fresh), len(fresh & stopping), len(messages) - len(fresh))
 
 
 def is_opt_out(message: Inbound) -> bool:
@@ -117,22 +115,23 @@ def is_opt_out(message: Inbound) -> bool:
 _Key = tuple[str, str]
 
 
-async def _insert(
+async def _store(
     conn: Connection,
     keyring: Keyring,
     messages: Mapping[_Key, Inbound],
     stopping: set[_Key],
     now: datetime,
     found_by: str,
-) -> dict[_Key, Inbound]:
+) -> set[_Key]:
+    """Store messages, and a case for each that is no opt-out; which of them were new."""
     ones = list(messages.values())
     rows = await fetch(
         conn,
-        "insert_inbound",
+        "store_inbound",
         now=now,
         found_by=found_by,
-        channels=[one.channel for one in ones],
-        providers=[one.provider_id for one in ones],
+        channels=column([one.channel for one in ones]),
+        providers=column([one.provider_id for one in ones]),
         keys=[keyring.blind(one.channel, one.sender) for one in ones],
         senders=[_sealed(keyring, one, "sender", one.sender) for one in ones],
         recipients=[one.recipient for one in ones],
@@ -140,12 +139,9 @@ async def _insert(
         provider_readings=[one.opt_out for one in ones],
         media=[one.media for one in ones],
         ats=[one.at for one in ones],
-        readings=["opt_out" if key in stopping else "case" for key in messages],
+        readings=column(["opt_out" if key in stopping else "case" for key in messages]),
     )
-    return {
-        (row["channel"], row["provider_id"]): messages[row["channel"], row["provider_id"]]
-        for row in rows
-    }
+    return {(row["channel"], row["provider_id"]) for row in rows}
 
 
 def _sealed(keyring: Keyring, message: Inbound, name: str, text: str) -> bytes:
@@ -162,66 +158,6 @@ async def _suppress(
     columns = {"channels": [n[0] for n in numbers], "keys": [n[1] for n in numbers]}
     await execute(conn, "add_numbers_everywhere", **columns)
     await execute(conn, "suppress_everywhere", now=now, reason="opt-out", **columns)
-
-
-async def _open_cases(
-    conn: Connection, keyring: Keyring, messages: Sequence[Inbound], now: datetime
-) -> None:
-    if not messages:
-        return
-    keys = {one.provider_id: keyring.blind(one.channel, one.sender) for one in messages}
-    rows = await fetch(
-        conn,
-        "owners_of_numbers",
-        channels=[one.channel for one in messages],
-        keys=[keys[one.provider_id] for one in messages],
-    )
-    owners: dict[tuple[str, bytes], dict[int, set[int]]] = {}
-    homes: dict[tuple[int, int], Any] = {}
-    for row in rows:
-        known = owners.setdefault((row["channel"], bytes(row["address_key"])), {})
-        known.setdefault(row["portfolio_id"], set()).add(row["borrower_id"])
-        homes[row["portfolio_id"], row["borrower_id"]] = row
-    cases = [
-        (
-            portfolio,
-            f"message {one.provider_id}",
-            next(iter(people)) if len(people) == 1 else None,
-            _due(one, [homes[portfolio, who] for who in people], now),
-        )
-        for one in messages
-        # a number that nobody has is work for whoever looks after the installation
-        for portfolio, people in owners.get(
-            (one.channel, keys[one.provider_id]), {0: set[int]()}
-        ).items()
-    ]
-    await execute(
-        conn,
-        "open_reply_cases",
-        now=now,
-        portfolios=[case[0] for case in cases],
-        subjects=[case[1] for case in cases],
-        borrowers=[case[2] for case in cases],
-        dues=[case[3] for case in cases],
-    )
-
-
-def _due(message: Inbound, owners: Sequence[Any], now: datetime) -> datetime:
-    """A dispute or complaint is answered by the deadline of the law where a pack has one, else in a day.
-
-    It is read only to know that: what it asks for is for a person to decide.
-    """
-    bound = [row for row in owners if has_reply_deadlines(row["packs"], row["role"])]
-    if not bound:
-        return now + REPLY_DUE
-    found = [
-        reply_due(
-            row["packs"], row["role"], row["region"], row["zones"],
-            read_reply(message.body[:BODY_MAX], row["locale"]).intent, now,
-        )
-        for row in bound
-    ]  # fmt: skip
-    return min((due for due in found if due is not None), default=now + REPLY_DUE)
 
 
 async def catch_up(

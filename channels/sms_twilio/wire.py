@@ -107,12 +107,17 @@ def read_status(
     if status is None or not provider_id or not provider_id.isalnum() or len(provider_id) > 64:
         return None
     code = params.get("ErrorCode") if status in _ENDS_BADLY else None
-    code = "".join(filter(str.isprintable, code)) or None if code else None
+    code = _plain(code or "") or None
     # Twilio's own time has minutes only, no zone, and is often missing: ours is the honest one
     beyond = _beyond(params, code, sender) if code else None
     return Receipt(
         SMS, provider_id, status, token, code[:16] if code else None, at, fault_of(code), beyond
     )
+
+
+def _plain(text: str) -> str:
+    """Without what a column of texts cannot hold; only people's words are kept as they are."""
+    return text if text.isprintable() else "".join(filter(str.isprintable, text))
 
 
 def _beyond(params: Mapping[str, str], code: str, own: str) -> Beyond | None:
@@ -129,16 +134,18 @@ _ENDS_BADLY = frozenset({Status.UNDELIVERED, Status.FAILED})
 def read_inbound(params: Mapping[str, str], at: datetime) -> Inbound | None:
     """The message somebody sent us; None if it is none."""
     provider_id, sender = params.get("MessageSid") or params.get("SmsSid"), params.get("From")
-    if not provider_id or len(provider_id) > 64 or not sender or len(sender) > 64:
+    if not provider_id or not provider_id.isalnum() or len(provider_id) > 64:
+        return None
+    if not sender or len(sender) > 64:
         return None
     media = params.get("NumMedia", "0")
     return Inbound(
         SMS,
         provider_id,
         sender,
-        params.get("To", "")[:64],
+        _plain(params.get("To", ""))[:64],
         params.get("Body", ""),
-        (params.get("OptOutType") or "").upper() or None,
+        _plain(params.get("OptOutType", "")).upper() or None,
         int(media) if media.isascii() and media.isdigit() and len(media) < 4 else 0,
         at,
     )

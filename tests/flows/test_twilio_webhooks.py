@@ -73,6 +73,27 @@ async def test_a_stop_binds_the_number_in_every_portfolio_with_the_message(
     assert await pool.fetchval("select count(*) from case_item") == 0
 
 
+async def test_a_reply_is_a_case_of_whoever_has_the_number_if_that_is_one(
+    world: World, pool: asyncpg.Pool, keyring: Keyring, clock: VirtualClock
+) -> None:
+    for number, address in [(1, SENDER), (2, SENDER), (3, phone(3))]:
+        await world.opens(f"loan-{number}", date(2026, 3, 5), contacts=[sms(address)])
+    known = {row[0]: row[1] for row in await pool.fetch("select id, ref from borrower")}
+    async with twilio_office(pool, keyring, clock) as office:
+        for number, address in enumerate([SENDER, phone(3), phone(4)]):
+            said = reply(f"SM{number}", "when?\x1f\0", address, OptOutType="\x1f")
+            for _ in range(2):
+                assert (await office.post(office.inbound_url, said))[0] == 200
+    cases = await pool.fetch(
+        "select subject, portfolio_id > 0, borrower_id from case_item order by subject"
+    )
+    assert [(row[0], row[1], known.get(row[2])) for row in cases] == [
+        ("message SM0", True, None),  # two people have it
+        ("message SM1", True, "owner-of-loan-3"),
+        ("message SM2", False, None),
+    ]
+
+
 async def test_the_providers_flag_counts_whatever_the_words(
     world: World, pool: asyncpg.Pool, keyring: Keyring, clock: VirtualClock
 ) -> None:

@@ -1,16 +1,46 @@
--- name: insert_inbound
--- Store what people sent, once by the provider's id; returned is what was new.
-insert into inbound (portfolio_id, channel, provider_id, sender_key, sender, recipient, body,
-                     provider_reading, media, at, received_at, found_by, reading)
-select 0, w.channel, w.provider_id, w.sender_key, w.sender, w.recipient, w.body, w.provider_reading,
-       w.media, w.at, :now, :found_by, w.reading
-from unnest(:channels::text[], :providers::text[], :keys::bytea[], :senders::bytea[], :recipients::text[],
-            :bodies::bytea[], :provider_readings::text[], :media::smallint[], :ats::timestamptz[],
-            :readings::text[])
-     as w (channel, provider_id, sender_key, sender, recipient, body, provider_reading, media, at, reading)
-order by w.channel, w.provider_id
-on conflict do nothing
-returning channel, provider_id;
+-- name: store_inbound
+-- Store what people sent, once by the provider's id; returned is what was new. Each that is no opt-out is work
+-- for a person, in every portfolio that knows its number; one that nobody knows is work for whoever looks
+-- after the installation. One statement, so that it needs no transaction around it.
+with fresh as (
+    insert into inbound (portfolio_id, channel, provider_id, sender_key, sender, recipient, body,
+                         provider_reading, media, at, received_at, found_by, reading)
+    select 0, w.channel, w.provider_id, w.sender_key, w.sender, w.recipient, w.body, w.provider_reading,
+           w.media, w.at, :now, :found_by, w.reading
+    from unnest(string_to_array(:channels, E'\x1f'), string_to_array(:providers, E'\x1f'), :keys::bytea[],
+                :senders::bytea[], :recipients::text[], :bodies::bytea[], :provider_readings::text[],
+                :media::smallint[], :ats::timestamptz[], string_to_array(:readings, E'\x1f'))
+         as w (channel, provider_id, sender_key, sender, recipient, body, provider_reading, media, at, reading)
+    order by w.channel, w.provider_id
+    on conflict do nothing
+    returning channel, provider_id, sender_key, reading
+), owners as materialized (
+    select f.channel, f.provider_id, p.id as portfolio_id,
+           case when c.first = c.last then c.first end as borrower_id
+    from fresh f
+    cross join portfolio p
+    -- by the whole key, whatever the statistics say of how many there are
+    cross join lateral (
+        select min(c.borrower_id) as first, max(c.borrower_id) as last from contact_point c
+        where c.portfolio_id = p.id and c.channel = f.channel and c.address_key = f.sender_key
+    ) c
+    where f.reading = 'case' and p.id > 0 and c.first is not null
+), opened as (
+    insert into case_item (portfolio_id, kind, subject, borrower_id, detail, opened_at, due_at)
+    select o.portfolio_id, 'reply', 'message ' || o.provider_id, o.borrower_id, '{}', :now,
+           :now::timestamptz + interval '1 day'
+    from (
+        select portfolio_id, provider_id, borrower_id from owners
+        union all
+        select 0, f.provider_id, null from fresh f
+        where f.reading = 'case'
+          and not exists (select 1 from owners o
+                          where o.channel = f.channel and o.provider_id = f.provider_id)
+    ) o
+    order by o.portfolio_id, o.provider_id
+    on conflict do nothing
+)
+select channel, provider_id from fresh;
 
 -- name: add_numbers_everywhere
 -- Whoever opts out does so towards the sender, which all portfolios share: known there or not.
@@ -40,24 +70,6 @@ select r.portfolio_id, r.channel, r.address_key, :reason, :now, r.rev from raise
 where not exists (select 1 from suppression s
                   where s.portfolio_id = r.portfolio_id and s.channel = r.channel
                     and s.address_key = r.address_key and s.lifted_at is null);
-
--- name: owners_of_numbers
--- Who has these numbers, in any portfolio.
-select distinct c.portfolio_id, c.channel, c.address_key, c.borrower_id, b.region, b.zones, b.locale,
-       p.packs, p.role
-from contact_point c
-join borrower b on b.portfolio_id = c.portfolio_id and b.id = c.borrower_id
-join portfolio p on p.id = c.portfolio_id
-where (c.channel, c.address_key) in (select * from unnest(:channels::text[], :keys::bytea[]))
-order by c.portfolio_id, c.borrower_id;
-
--- name: open_reply_cases
--- A reply that was not read yet is work for a person, in every portfolio that knows its number.
-insert into case_item (portfolio_id, kind, subject, borrower_id, detail, opened_at, due_at)
-select w.portfolio_id, 'reply', w.subject, w.borrower_id, '{}', :now, w.due_at
-from unnest(:portfolios::int[], :subjects::text[], :borrowers::bigint[], :dues::timestamptz[])
-     as w (portfolio_id, subject, borrower_id, due_at)
-on conflict do nothing;
 
 -- name: inbound_mark
 -- How far the list of this sender was read.
