@@ -40,6 +40,7 @@ class Fault(StrEnum):
 
     NUMBER = "number"
     OPT_OUT = "opt_out"
+    BLOCKED = "blocked"
     CONFIGURATION = "configuration"
     OURS = "ours"
     ACCOUNT = "account"

@@ -19,6 +19,7 @@ _CASES = {
     Fault.ACCOUNT: "provider-account",
     Fault.FILTERED: "filtered",
     Fault.UNKNOWN: "provider-code",
+    Fault.BLOCKED: "blocked",
 }
 
 
@@ -39,7 +40,8 @@ async def follow_faults(
         tokens=[receipt.token for receipt in faulty],
     )
     told = [(faulty[row["ord"] - 1], row) for row in rows]
-    await _suppress(conn, portfolio, [row for one, row in told if one.fault is Fault.OPT_OUT], now)
+    unwanted = [row for one, row in told if one.fault in {Fault.OPT_OUT, Fault.BLOCKED}]
+    await _suppress(conn, portfolio, unwanted, now)
     await _open_cases(conn, portfolio, told, now)
     await _stop_senders(conn, portfolio, told, now)
 
@@ -69,8 +71,8 @@ async def _open_cases(
             continue  # the breaker opens the case
         kind = _CASES.get(receipt.fault) if receipt.fault else None
         if kind is not None:
-            about = row["template"] if receipt.fault is Fault.FILTERED else receipt.channel
-            cases[kind, f"{about} {receipt.code}"] = receipt.code
+            person = row["borrower_id"] if receipt.fault is Fault.BLOCKED else None
+            cases[kind, _subject(receipt, row)] = receipt.code, person
     if cases:
         await execute(
             conn,
@@ -80,9 +82,20 @@ async def _open_cases(
             kinds=[kind for kind, _ in cases],
             subjects=[subject for _, subject in cases],
             loans=[None for _ in cases],
-            borrowers=[None for _ in cases],
-            details=[orjson.dumps({"code": code}).decode() for code in cases.values()],
+            borrowers=[person for _, person in cases.values()],
+            details=[orjson.dumps({"code": code}).decode() for code, _ in cases.values()],
         )
+
+
+def _subject(receipt: Receipt, row: Any) -> str:
+    """What the case is about: a person, a text, or all that goes by the channel."""
+    match receipt.fault:
+        case Fault.BLOCKED:
+            return f"borrower-id {row['borrower_id']}"
+        case Fault.FILTERED:
+            return f"{row['template']} {receipt.code}"
+        case _:
+            return f"{receipt.channel} {receipt.code}"
 
 
 async def _stop_senders(

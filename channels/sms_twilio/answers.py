@@ -67,7 +67,7 @@ def _refused(status: int, said: dict[str, object], waits: float | None) -> Answe
             return Unknown(f"http-{status}-without-code")
         case int(code):
             known = known_codes().get(code)
-            if known is not None and known.when == "create" and known.fault is Fault.UNKNOWN:
+            if known is not None and known.fault is Fault.UNKNOWN:
                 return Unknown(f"code-{code}")
             return refusal(code, waits)
         case _:

@@ -66,6 +66,7 @@ def _known(code: str) -> Code | None:
 _REFUSALS = {
     Fault.NUMBER: (Refusal.PERMANENT, None),
     Fault.OPT_OUT: (Refusal.OPTED_OUT, None),
+    Fault.BLOCKED: (Refusal.OPTED_OUT, None),
     Fault.CONFIGURATION: (Refusal.CONFIGURATION, Halt.ROUTE),
     Fault.OURS: (Refusal.CONFIGURATION, None),
     # nothing is wrong with the notice: it waits until the sender may send again

@@ -7,7 +7,8 @@ from channels.sms_twilio.codes import fault_of, known_codes, refusal
 
 EXPECTED = {
     Fault.NUMBER: {21211, 21214, 21217, 21614, 30005, 30006, 63024, 63032, 63049},
-    Fault.OPT_OUT: {21610, 63014, 63033, 30004},
+    Fault.OPT_OUT: {21610, 63014, 63033},
+    Fault.BLOCKED: {30004},
     Fault.CONFIGURATION: {21408, 21606, 21612, 21703, 21704, 30032, 30034},
     # a text outside the conversation window is our mistake with one message: no reason to stop a country
     Fault.OURS: {63016, 21602, 21603, 21617, 35111, *range(35114, 35119), 90007, 30610, 30047},

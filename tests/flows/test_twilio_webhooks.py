@@ -330,7 +330,7 @@ async def test_contradicting_ends_are_kept_and_change_nothing(world: World) -> N
 @pytest.mark.parametrize(
     ("code", "cases", "suppressed"),
     [
-        ("30004", [], 1),
+        ("30004", [("blocked", "borrower-id 1")], 1),
         ("30007", [("filtered", "en/due-today 30007")], 0),
         ("30034", [("sender-halted", "sms +15005550006 NG")], 0),
         ("30033", [("sender-halted", "sms +15005550006 everywhere")], 0),
