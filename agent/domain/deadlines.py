@@ -10,9 +10,9 @@ from datetime import date, datetime, time, timedelta
 from typing import Any
 
 from agent.domain.calendar import instant
+from agent.domain.conduct_asked import done_fact
 from agent.domain.conduct_base import Pack, StateRule
 from agent.domain.conduct_state import Ruling, finding
-from agent.domain.conduct_ways import done_fact
 
 # What Duly itself learns of a fact that deadlines count from: a flag, or what a reply is about.
 FACT_OF = {"dispute": "objection_received", "complaint": "complaint_received"}

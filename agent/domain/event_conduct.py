@@ -9,8 +9,8 @@ from collections.abc import Callable, Mapping
 from datetime import date, datetime
 from typing import Any
 
+from agent.domain.conduct_asked import OWN_FACTS
 from agent.domain.conduct_base import WEEK, Quiet
-from agent.domain.conduct_ways import OWN_FACTS
 from agent.domain.event import Evidence, GivenTo, Reason, Rejected, Scope, Stated, Waiver
 
 QUIET_MAX = 50

@@ -6,8 +6,9 @@ from datetime import date, datetime
 from typing import Any
 
 from agent.domain.calendar import local_date
+from agent.domain.conduct_asked import OWN_FACTS, facts_asked
 from agent.domain.conduct_base import Quiet
-from agent.domain.conduct_ways import OWN_FACTS, Named, Way, days_since, facts_asked
+from agent.domain.conduct_ways import Named, Way, days_since
 from agent.domain.event import GivenTo, Scope
 from agent.domain.frame import Role
 from agent.domain.ladder import Stage

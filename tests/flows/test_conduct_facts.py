@@ -7,10 +7,10 @@ import asyncpg
 import pytest
 
 from agent.clock import VirtualClock
+from agent.domain.calendar import BusinessCalendar
 from agent.domain.conduct import Pack, compile_pack
-from agent.domain.conduct_ways import facts_asked
+from agent.domain.conduct_asked import facts_asked
 from agent.flows.dispatch_conduct import NOTHING, read_conduct
-from agent.flows.portfolios import shipped_calendars
 from agent.flows.trail import Question, Trail, trail
 from agent.store.dispatch import read_facts
 from agent.store.keyring import Keyring
@@ -327,7 +327,11 @@ async def test_deadlines_may_be_counted_in_business_days(town: World) -> None:
 
 
 def pack_of_workdays() -> Pack:
-    found = compile_pack({"pack": {"id": "test"}, "rules": [WORKDAYS]}, "1", shipped_calendars())
+    weekend, covers = frozenset({6, 7}), (date(2026, 1, 1), date(2026, 12, 31))
+    calendar = BusinessCalendar("us-federal", weekend, frozenset(), frozenset(), covers)
+    found = compile_pack(
+        {"pack": {"id": "test"}, "rules": [WORKDAYS]}, "1", {"us-federal": calendar}
+    )
     assert isinstance(found, Pack)
     return found
 
