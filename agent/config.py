@@ -127,6 +127,10 @@ class Settings(BaseSettings):
         False,  # noqa: FBT003 - pydantic's way to write a default
         description="Ask Twilio to keep no text; an unanswered send then takes a day to settle",
     )
+    twilio_obfuscate_addresses: bool = Field(
+        False,  # noqa: FBT003
+        description="Ask Twilio to keep no full numbers; an unanswered send then takes a day to settle",
+    )
 
     fcm_credentials: SecretStr | None = Field(
         None,

@@ -39,7 +39,8 @@ def twilio_account(settings: Settings, keyring: Keyring) -> Account | None:
             raise BadSettings("DULY_TWILIO_ACCOUNT_SID is not set, and another DULY_TWILIO_… is")
         return None
     token = config.revealed(settings.twilio_auth_token)
-    if token is None:
+    # an empty one would let anybody sign
+    if not token:
         raise BadSettings("DULY_TWILIO_AUTH_TOKEN is needed with DULY_TWILIO_ACCOUNT_SID")
     senders = [one for one in given[1:] if one is not None]
     if len(senders) != 1:
@@ -52,6 +53,7 @@ def twilio_account(settings: Settings, keyring: Keyring) -> Account | None:
         keyring.callback_key,
         settings.twilio_base_url,
         settings.twilio_discard_content,
+        settings.twilio_obfuscate_addresses,
     )
 
 

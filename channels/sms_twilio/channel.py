@@ -138,7 +138,8 @@ class TwilioSms:
     async def listing(self, address: str, since: datetime) -> Listing:
         """Every message to this address, without a date filter: that one hides what was not sent yet.
 
-        A text that the provider no longer shows could be ours, so that such a list proves no absence.
+        A text that the provider no longer shows could be ours, and so could one to a number that it does not
+        show: such a list proves no absence.
         """
         rows, complete = await self._rows(to=address)
         found, hidden = [], False
@@ -151,7 +152,8 @@ class TwilioSms:
             elif created >= since.replace(microsecond=0):
                 hidden = hidden or not row.body
                 found.append(Listed(row.sid, address, row.body or "", created))
-        return Listing(complete and not hidden, tuple(found))
+        proves = complete and not hidden and not self.account.obfuscate_addresses
+        return Listing(proves, tuple(found))
 
     async def inbound(self, since: datetime) -> InboundList:
         """What was sent to us since then. An inbound message is born sent, so a date filter shows it."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from itertools import chain, repeat
 from typing import Any
 from urllib.parse import parse_qs
@@ -312,6 +312,31 @@ async def test_a_list_that_breaks_or_hides_texts_proves_nothing() -> None:
         assert not (await channel.listing(ADDRESS, since)).complete
         server.script = Script(list_broken=True)
         assert not (await channel.listing(ADDRESS, since)).complete
+
+
+async def test_numbers_that_are_not_shown_prove_nothing() -> None:
+    async with twilio() as (channel, _), open_session() as session:
+        hiding = TwilioSms(
+            session, replace(channel.account, obfuscate_addresses=True), time.monotonic
+        )
+        since = datetime.now(UTC) - AGO  # noqa: TID251
+        assert (await channel.listing(ADDRESS, since)).complete
+        assert not (await hiding.listing(ADDRESS, since)).complete
+
+
+async def test_times_leave_as_utc_whatever_their_zone() -> None:
+    """The library writes a Z behind whatever clock it is given."""
+    asked: list[bytes] = []
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append(await reader.readuntil(b"\r\n\r\n"))
+        writer.write(whole_answer("200 OK", b'{"messages": [], "next_page_uri": null}'))
+        writer.close()
+
+    async with served(serve) as channel:
+        nine_in_shanghai = datetime(2026, 3, 2, 9, 0, tzinfo=timezone(timedelta(hours=8)))
+        await channel.inbound(nine_in_shanghai)
+    assert b"=2026-03-02T01%3A00%3A00Z" in asked[0]
 
 
 async def list_of(body: bytes) -> Listing:
