@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 from agent.domain.conduct_base import (
     Asker,
@@ -60,14 +61,9 @@ class Period:
 
     def begins(self, now: int, zone: str) -> int:
         """The first second of the period that is running at `now`."""
-        match self.span:
-            case Span.ROLLING:
-                return now - self.length + 1
-            case Span.LOCAL_DATES:
-                return day_start(local_day(now, zone) - self.length + 1, zone)
-            case Span.ISO_WEEK:
-                today = local_day(now, zone)
-                return day_start(today - weekday_of(today), zone)
+        if self.span is Span.ROLLING:
+            return now - self.length + 1
+        return _begins(None if self.span is Span.ISO_WEEK else self.length, now, zone)
 
     def leaves(self, at: int, zone: str) -> int:
         """The first second at which a contact at `at` counts no more."""
@@ -79,6 +75,14 @@ class Period:
             case Span.ISO_WEEK:
                 day = local_day(at, zone)
                 return day_start(day - weekday_of(day) + 7, zone)
+
+
+@lru_cache(maxsize=16_384)
+def _begins(dates: int | None, now: int, zone: str) -> int:
+    """Of a number of local dates, or of the ISO week; a batch is decided at one instant, so few are asked."""
+    today = local_day(now, zone)
+    first = today - weekday_of(today) if dates is None else today - dates + 1
+    return day_start(first, zone)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -103,10 +103,17 @@ class WeekWindow:
 
     def require(self, zones: tuple[str, ...], now: int, end: int) -> None:
         """A day on the way whose holidays are not known might be a working one: nobody can say."""
-        for zone in zones:
-            days = date_of(local_day(now, zone)), date_of(local_day(end, zone))
-            if self.calendar is None or not all(map(self.calendar.is_known, days)):
-                raise Unknowable(CALENDAR_MISSING)
+        if not _is_known(self.calendar, zones, now, end):
+            raise Unknowable(CALENDAR_MISSING)
+
+
+@lru_cache(maxsize=4096)
+def _is_known(
+    calendar: BusinessCalendar | None, zones: tuple[str, ...], now: int, end: int
+) -> bool:
+    """A batch is decided at one instant, so few are asked and many want to know."""
+    days = [date_of(local_day(at, zone)) for zone in zones for at in (now, end)]
+    return calendar is not None and all(map(calendar.is_known, days))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
