@@ -8,6 +8,7 @@ from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import date, timedelta
+from decimal import Decimal
 
 CURRENT, PAID, COLLECTION, CHARGE_OFF = "11", "13", "93", "97"
 FIRST_DELINQUENT = 30
@@ -21,7 +22,7 @@ _PROFILE = {
     "88": "0", "89": "0", "94": "0", "95": "0",
     COLLECTION: "G", CHARGE_OFF: "L",
 }  # fmt: skip
-_NO_HISTORY = "B"
+_NO_HISTORY, _NOT_REPORTED = "B", "D"
 
 _PBOC_UP_TO = (0, 30, 60, 90, 120, 150, 180)
 _PBOC = ("N", "1", "2", "3", "4", "5", "6", "7")
@@ -79,9 +80,22 @@ def delinquency_after(events: Iterable[Delinquency]) -> date | None:
     return known
 
 
-def profile_after(profile: str, previous_status: str, rating: str | None = None) -> str:
-    """The payment history one period on: the status reported last comes first, 24 in all."""
-    mark = _PROFILE.get(previous_status, _NO_HISTORY)
+def amount_past_due(dpd: int, past_due: Decimal | None) -> str | None:
+    """In whole dollars, and nothing below 30 days; None where the amount is not known."""
+    if dpd < FIRST_DELINQUENT:
+        return "0"
+    return None if past_due is None else str(int(past_due))
+
+
+def profile_after(profile: str, previous_status: str | None, rating: str | None = None) -> str:
+    """The payment history one period on: the status reported last comes first, 24 in all.
+
+    A month of which nothing was reported is D; before the first report there is no history, B.
+    """
+    if previous_status is None:
+        mark = _NO_HISTORY if not profile.strip(_NO_HISTORY) else _NOT_REPORTED
+    else:
+        mark = _PROFILE.get(previous_status, _NO_HISTORY)
     if rating is not None and previous_status in (PAID, "05", "65", "88", "89", "94", "95"):
         mark = rating
     return (mark + profile).ljust(PROFILE_LENGTH, _NO_HISTORY)[:PROFILE_LENGTH]
@@ -107,6 +121,16 @@ def five_class(dpd: int, product: str = "loan") -> str:
     return _CLASSES[sum(dpd > last for last in _CLASS_UP_TO[product])]
 
 
+def risk_increased(dpd: int) -> bool:
+    """IFRS 9 5.5.11: presumed more than 30 days past due, rebuttable."""
+    return dpd > 30
+
+
+def in_default(dpd: int) -> bool:
+    """IFRS 9 B5.5.37 and Basel: presumed more than 90 days past due."""
+    return dpd > 90
+
+
 def ifrs9_stage(dpd: int) -> int:
     """1, 2 from more than 30 days, 3 from more than 90: the presumptions, rebuttable."""
-    return 1 + (dpd > 30) + (dpd > 90)
+    return 1 + risk_increased(dpd) + in_default(dpd)

@@ -1,27 +1,34 @@
 """What the bureau codes of one account are, asked with whatever of its facts is known."""
 
-from collections.abc import Mapping
-from datetime import date
+from collections.abc import Callable, Mapping
+from datetime import date, timedelta
+from decimal import Decimal
 from typing import Any
 
 from agent.domain.bureau import (
     ACCOMMODATION_ENDED,
+    CHARGE_OFF,
     FIRST_DELINQUENT,
     PAID,
     Delinquency,
     accommodation_in_force,
+    amount_past_due,
     days_past_due,
     deferred_status,
     delinquency_after,
     first_delinquency,
     five_class,
     ifrs9_stage,
+    in_default,
     metro2_status,
     payment_rating,
     pboc_month,
     profile_after,
+    risk_increased,
 )
 
+UNCHANGED = "unchanged"
+_UNMOVED = ("charged_off", "sold")
 # Fact of an account's history → what it did to the first delinquency.
 _HISTORY = {
     "first_30": "thirty_days", "second_30": "thirty_days", "third_30": "thirty_days",
@@ -33,62 +40,91 @@ def ledger_answer(given: Mapping[str, Any], about: str = "") -> dict[str, Any]:
     """Every code that these facts decide; `about` names the product where the facts do not."""
     answer: dict[str, Any] = {}
     if "due" in given and "as_of" in given:
-        answer |= _open(_day(given["due"]), _day(given["as_of"]))
+        answer |= _each(given["as_of"], lambda day: _open(_day(given["due"]), _day(day), given))
     if "dpd" in given:
-        answer |= _classes(given["dpd"], str(given.get("product", about)))
+        kind = _kind(str(given.get("product", about)))
+        answer |= _each(given["dpd"], lambda dpd: _classes(int(dpd), kind))
     if "paid" in given:
         answer |= _paid(int(given.get("dpd_before", 0)), given)
     if "previous_profile" in given:
-        status, rating = str(given["previous_status"]), given.get("previous_rating")
+        status, rating = given["previous_status"], given.get("previous_rating")
         answer["profile"] = profile_after(str(given["previous_profile"]), status, rating)
-    if any(name in given for name in _HISTORY):
-        known = [name for name in _HISTORY if given.get(name)]
-        history = [Delinquency(_day(given[name]), _HISTORY[name]) for name in known]
-        answer["dofd"] = _iso(delinquency_after(history))
-    if "status_before" in given and "deferred_to" in given:
-        answer["metro2_status"] = deferred_status(str(given["status_before"]))
+    answer |= _history(given)
+    if "deferred_to" in given:
+        answer |= _deferred(given)
     if "date" in given:
         answer["in_force"] = accommodation_in_force(_day(given["date"]))
         answer["covered_period_end"] = ACCOMMODATION_ENDED.isoformat()
     return answer
 
 
-def _open(due: date, as_of: date) -> dict[str, Any]:
-    dpd = days_past_due(due, as_of)
+def _each(values: Any, codes: Callable[[Any], dict[str, Any]]) -> dict[str, Any]:
+    """The codes of one value, or of several as lists."""
+    if not isinstance(values, list):
+        return codes(values)
+    rows = [codes(value) for value in values]
+    return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
+
+
+def _open(due: date, as_of: date, given: Mapping[str, Any]) -> dict[str, Any]:
+    dpd, known = days_past_due(due, as_of), given.get("past_due")
     return {
+        **_classes(dpd, "loan"),
         "dpd": dpd,
-        "metro2_status": metro2_status(dpd),
         "dofd": _iso(first_delinquency(due, as_of)),
-        "pboc_month": pboc_month(dpd),
-        "ifrs9_stage": ifrs9_stage(dpd),
-        "tier": five_class(dpd),
+        "amount_past_due": amount_past_due(dpd, None if known is None else Decimal(str(known))),
     }
 
 
-def _classes(dpd: Any, about: str) -> dict[str, Any]:
+def _kind(about: str) -> str:
     card = "credit card" in about.lower().replace("_", " ") or "信用卡" in about
-    product = "credit_card" if card else "loan"
-    if isinstance(dpd, list):
-        return {
-            "tier": [five_class(days, product) for days in dpd],
-            "metro2_status": [metro2_status(days) for days in dpd],
-            "pboc_month": [pboc_month(days) for days in dpd],
-            "ifrs9_stage": [ifrs9_stage(days) for days in dpd],
-        }
+    return "credit_card" if card else "loan"
+
+
+def _classes(dpd: int, product: str) -> dict[str, Any]:
     return {
         "tier": five_class(dpd, product),
         "metro2_status": metro2_status(dpd),
         "pboc_month": pboc_month(dpd),
         "ifrs9_stage": ifrs9_stage(dpd),
+        "ifrs9_sicr_presumed": risk_increased(dpd),
+        "default_presumed": in_default(dpd),
     }
 
 
 def _paid(dpd_before: int, given: Mapping[str, Any]) -> dict[str, Any]:
     """Paid in full: 13, how late it was at that time, and the delinquency that this ended late."""
-    rating = payment_rating(dpd_before)
-    late = dpd_before >= FIRST_DELINQUENT and "due" in given
-    known = first_delinquency(_day(given["due"]), _day(given["paid"])) if late else None
-    return {"metro2_status": PAID, "payment_rating": rating, "dofd": _iso(known)}
+    paid = _day(given["paid"])
+    due = _day(given["due"]) if "due" in given else paid - timedelta(days=dpd_before)
+    late = dpd_before >= FIRST_DELINQUENT
+    return {
+        "metro2_status": PAID,
+        "payment_rating": payment_rating(dpd_before),
+        "dofd": _iso(first_delinquency(due, paid)) if late else None,
+        "date_of_account_information": paid.isoformat(),
+    }
+
+
+def _history(given: Mapping[str, Any]) -> dict[str, Any]:
+    """The first delinquency after what is known to have happened; a charge-off never moves it."""
+    known = [name for name in _HISTORY if given.get(name) not in (None, False, True)]
+    answer: dict[str, Any] = {"metro2_status": CHARGE_OFF} if given.get("charged_off") else {}
+    if known:
+        history = [Delinquency(_day(given[name]), _HISTORY[name]) for name in known]
+        answer["dofd"] = _iso(delinquency_after(history))
+    elif any(given.get(name) is True for name in _UNMOVED):
+        answer["dofd"] = UNCHANGED
+    return answer
+
+
+def _deferred(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Days count from the new due date; a status that was already reported is held as it was."""
+    if "status_before" in given:
+        return {"metro2_status": deferred_status(str(given["status_before"]))}
+    before = int(given.get("dpd", 0))
+    dpd = days_past_due(_day(given["deferred_to"]), _day(given["as_of"]))
+    held = deferred_status(metro2_status(before))
+    return {"dpd": dpd, "metro2_status": held if before >= FIRST_DELINQUENT else metro2_status(dpd)}
 
 
 def _iso(day: date | None) -> str | None:

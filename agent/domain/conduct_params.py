@@ -23,7 +23,7 @@ STATE_PARAMS: Mapping[str, tuple[Mapping[str, Kind], Mapping[str, Kind]]] = {
     "hold": (
         {"reasons": N},
         {"open": N, "steps": N, "lifted_by": N, "days": W, "tail_days": W, "zone": T, "opens": T,
-         "effect": T},
+         "effect": T, "partly": N},
     ),
     "single_reply": (
         {"on": N}, {"max": W, "within_seconds": W, "only": N, "message_types": N}

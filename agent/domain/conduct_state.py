@@ -8,6 +8,7 @@ names every rule that gave it; deny > hold > defer > allow.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
+from decimal import Decimal
 from enum import IntEnum
 from typing import Any
 
@@ -83,7 +84,7 @@ def finding(rule: StateRule, facts: Facts, calendars: Calendars) -> Finding | No
 def meets(conditions: Mapping[str, Any], facts: Facts) -> bool | None:
     """Whether all conditions hold; None if one of their facts was not given.
 
-    `x = 1`, `x = ["a", "b"]` (one of), `x_gte = 2`, `x_lte = 2`.
+    `x = 1`, `x = ["a", "b"]` (one of), `x_gte = 2`, `x_lte = 2`, `x_missing = true` (told to be empty).
     """
     known = True
     for key, wanted in conditions.items():
@@ -110,6 +111,8 @@ def _comparison(key: str, wanted: Any) -> tuple[str, Any]:
         return key[:-4], lambda value: value is not None and float(value) >= wanted
     if key.endswith("_lte"):
         return key[:-4], lambda value: value is not None and float(value) <= wanted
+    if key.endswith("_missing"):
+        return key[:-8], lambda value: (value in (None, "")) == wanted
     if isinstance(wanted, list):
         return key, lambda value: value in wanted
     return key, lambda value: value == wanted
@@ -148,7 +151,8 @@ def _hold(rule: StateRule, facts: Facts, _calendars: Calendars) -> Finding | Non
     """A hold stops what its rule names until what lifts it has happened."""
     held = next((h for h in _holds(facts) if h["type"] in rule.params["reasons"]), None)
     if held is None:
-        return None
+        lifted = any(facts.get(name) for name in rule.params.get("lifted_by", ()))
+        return Finding(rule.id, Ruling.ALLOW) if lifted else _partly(rule, facts)
     kind = facts.get("message_type")
     if kind in rule.params.get("open", ()):
         return None
@@ -158,6 +162,15 @@ def _hold(rule: StateRule, facts: Facts, _calendars: Calendars) -> Finding | Non
     if any(facts.get(name) for name in rule.params.get("lifted_by", ())):
         return Finding(rule.id, Ruling.ALLOW)
     return _until_lifted(rule, held, facts)
+
+
+def _partly(rule: StateRule, facts: Facts) -> Finding | None:
+    """Where a part is in dispute, what is asked for may not reach into it."""
+    names = rule.params.get("partly", ())
+    if not names or not all(name in facts for name in names):
+        return None
+    disputed, total, demand = (Decimal(str(facts[name])) for name in names)
+    return Finding(rule.id, Ruling.ALLOW if demand <= total - disputed else _effect(rule))
 
 
 def _holds(facts: Facts) -> list[Mapping[str, Any]]:
@@ -170,13 +183,13 @@ def _until_lifted(rule: StateRule, held: Mapping[str, Any], facts: Facts) -> Fin
     last = _last_day(rule, held)
     if last is None:
         return Finding(rule.id, _effect(rule))
-    zone = str(rule.params.get("zone", "UTC"))
+    zones = facts.get("zones") or (str(rule.params.get("zone", "UTC")),)
     opens = time.fromisoformat(str(rule.params.get("opens", "08:00")))
     minute_after = (datetime.combine(date.min, opens) + timedelta(minutes=1)).time()
     at = _instant(facts.get("at"))
-    if at is not None and local_date(at, zone) > last:
+    if at is not None and all(local_date(at, zone) > last for zone in zones):
         return Finding(rule.id, Ruling.ALLOW)
-    until = instant(last + ONE_DAY, minute_after, zone)
+    until = max(instant(last + ONE_DAY, minute_after, zone) for zone in zones)
     return Finding(rule.id, Ruling.DEFER, {"until": until})
 
 
@@ -202,6 +215,9 @@ def _single_reply(rule: StateRule, facts: Facts, _calendars: Calendars) -> Findi
     if not _answers(rule, facts):
         return None
     most = rule.params.get("max")
+    if most is None and "within_seconds" not in rule.params and not facts.get("message"):
+        # it is only about what the answer says
+        return None
     sent = facts.get("confirmations_sent", facts.get("replies_sent", facts.get("notices_sent", 0)))
     if most is not None and int(sent or 0) >= most:
         return Finding(rule.id, Ruling.DENY)
@@ -211,7 +227,11 @@ def _single_reply(rule: StateRule, facts: Facts, _calendars: Calendars) -> Findi
     only = rule.params.get("only")
     if only and facts.get("message") and not confirmation_parts(facts["message"]) <= set(only):
         return Finding(rule.id, Ruling.DENY)
-    return Finding(rule.id, Ruling.ALLOW, {} if most is None else {"max_messages": most})
+    detail = {} if most is None else {"max_messages": most}
+    if most is not None and "duplicates" in facts:
+        # the same word delivered again is one word: one change of state, one answer
+        detail["confirmations"] = most
+    return Finding(rule.id, Ruling.ALLOW, detail)
 
 
 def _answers(rule: StateRule, facts: Facts) -> bool:
@@ -229,10 +249,10 @@ def _opt_out(rule: StateRule, facts: Facts, _calendars: Calendars) -> Finding | 
     if stopped is not None and leaves is not None:
         return Finding(rule.id, Ruling.DENY if stopped <= leaves else Ruling.ALLOW)
     number = facts.get("suppressed_number")
-    if number is None or "channel" not in facts:
+    if number is None or not ("channel" in facts or "number" in facts):
         return None
     other = facts.get("number") not in (None, number)
-    if facts["channel"] == "push" and facts.get("number") is None:
+    if facts.get("channel") == "push" and facts.get("number") is None:
         other = bool(facts.get("push_consent"))
     return Finding(rule.id, Ruling.ALLOW if other else Ruling.DENY)
 
@@ -305,6 +325,12 @@ def _prior_notice(rule: StateRule, facts: Facts, _calendars: Calendars) -> Findi
     """Nothing adverse leaves before the person was told, and had the days that the rule gives."""
     told, act = rule.params["fact"], _date(facts.get(str(rule.params.get("act_on", "furnish_on"))))
     days = rule.params.get("min_days")
+    if days is not None and "notice_days" in facts:
+        lacking = days - int(facts["notice_days"])
+        short = {"needs_days": lacking}
+        return (
+            Finding(rule.id, Ruling.DEFER, short) if lacking > 0 else Finding(rule.id, Ruling.ALLOW)
+        )
     if told not in facts:
         return None
     if days is None:
@@ -328,12 +354,20 @@ def _deadline(rule: StateRule, facts: Facts, calendars: Calendars) -> Finding | 
         return None
     days = int(rule.params["days"])
     if not rule.params.get("business", False):
-        return Finding(rule.id, Ruling.DEADLINE, {"deadline": start + timedelta(days=days)})
+        return _by(rule, start + timedelta(days=days), facts)
     name = str(facts.get("business_calendar", rule.params.get("calendar")))
     due = business_days_after(start, days, calendars.get(name))
     if due is None:
         return Finding(CALENDAR_MISSING, Ruling.HOLD)
-    return Finding(rule.id, Ruling.DEADLINE, {"deadline": due})
+    return _by(rule, due, facts)
+
+
+def _by(rule: StateRule, due: date, facts: Facts) -> Finding:
+    """Until when something is due; once that day is over and it was not done, the next step is off."""
+    today = _date(facts.get("today"))
+    done = facts.get(str(rule.params.get("done", "duty_done")))
+    over = today is not None and today > due and not done
+    return Finding(rule.id, Ruling.DENY if over else Ruling.DEADLINE, {"deadline": due})
 
 
 def business_days_after(start: date, days: int, calendar: BusinessCalendar | None) -> date | None:

@@ -16,6 +16,7 @@ class Intent(StrEnum):
     VULNERABLE = "vulnerable"
     OPT_OUT = "opt_out"
     OPT_IN = "opt_in"
+    CONFIRM = "confirm"
     HELP = "help"
     CEASE = "cease_communication"
     REFUSAL = "refusal_to_pay"
@@ -27,11 +28,13 @@ class Intent(StrEnum):
     IDENTITY_THEFT = "identity_theft"
     COMPLAINT = "complaint"
     TIME_PREFERENCE = "time_preference"
+    MEDIUM_PREFERENCE = "medium_preference"
     HARDSHIP = "hardship"
+    DEFERRAL = "deferral_request"
     PAID_CLAIM = "paid_claim"
     PROMISE = "promise_to_pay"
     AMBIGUOUS = "ambiguous_opt_out"
-    OTHER = "other"
+    OTHER = "unknown"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +53,11 @@ _STOP_WORDS = frozenset(
      "no mas", "no más", "arret", "arrêt", "berhenti", "t", "td", "r", "n", "tdzd", "qx",
      "退订", "退訂", "拒收", "停止", "取消订阅", "不要再发", "别再发", "不要再發")
 )  # fmt: skip
-_START_WORDS = frozenset(("start", "unstop", "yes", "resume", "alta", "恢复", "恢復"))
+_START_WORDS = frozenset(("start", "unstop", "resume", "alta", "恢复", "恢復"))
+# An answer to a question of ours; where none is open it means nothing.
+_YES_WORDS = frozenset(
+    ("yes", "y", "yeah", "yep", "ok", "okay", "si", "sí", "oui", "ya", "是", "是的", "好", "好的")
+)
 _HELP_WORDS = frozenset(("help", "info", "ayuda", "aide", "帮助", "幫助", "bantuan"))
 # Alone a word of the list, but people use it of other things too: somebody also looks.
 _ALSO_HUMAN = frozenset(("cancel", "cancelar", "不要再发", "别再发", "不要再發", "停止"))
@@ -116,7 +123,6 @@ _CEASE = (
     r"\b(stop|quit|cease)\s+(all\s+)?(contact\w*|communicat\w*|harass\w*|bother\w*)",
     r"\bcease\s+and\s+desist\b",
     r"\b(do\s+not|don't|never)\s+(ever\s+)?(contact|communicate\s+with)\s+me\b",
-    r"\bleave\s+me\s+alone\b",
     r"不要再?(联系|聯繫|骚扰|騷擾)我?|别再?(联系|骚扰)我?|停止(联系|骚扰|催收)",
     r"\b(no|dejen?\s+de)\s+(me\s+)?(contacten|contactarme|molestar\w*)",
     r"\bjangan\s+hubungi\b",
@@ -136,6 +142,17 @@ _OPT_OUT = (
     r"\b(arr[eê]tez|ne\s+plus)\b.*\b(envoyer|messages?|textos?|sms)\b|\bplus\s+de\s+(messages?|textos?)\b",
     r"\b(berhenti|jangan)\s+(kirim|sms)\b",
 )
+# A reasonable person may mean the number or the debt: the number is closed, and somebody looks.
+_OPT_OUT_OR_CEASE = (
+    r"\b(leave|let)\s+me\s+(alone|be)\b",
+    r"\bgo\s+away\b|\bget\s+lost\b",
+    r"\bd[eé]j[ea]n?me\s+en\s+paz\b",
+)
+_NO_CALLS = (
+    r"\b(don't|do\s+not|dont|never|stop|quit)\s+(ever\s+)?(call|phone|ring)(ing)?\b",
+    r"\bno\s+(more\s+)?(phone\s+)?calls\b|\b(text|sms|email)s?\s+only\b|\bonly\s+(text|sms|email)\b",
+    r"(不要|别|別|请勿|請勿)(再)?(打电话|打電話|来电|來電)|\bno\s+(me\s+)?llam(en|es|e)\b|\bjangan\s+telepon\b",
+)
 _OPT_OUT_HAN = (
     r"(不要|别|別|请勿|請勿|停止|不想|不用)(再|继续|繼續)?(给我|給我|收到|接收)?(发|發|推送|短信|信息|简讯|簡訊)",
     r"(取消|退)(短信|订阅|訂閱)|不再接收|拒绝接收|拒絕接收",
@@ -152,6 +169,12 @@ _COMPLAINT = (
 _HARDSHIP = (
     r"\b(lost\s+my\s+job|laid\s+off|unemployed|can't\s+(afford|pay)|cannot\s+(afford|pay)|hospital|sick|no\s+money)\b",
     r"失业|失業|没钱|沒錢|还不起|還不起|困难|困難|住院|生病|\bsin\s+trabajo\b|\bno\s+puedo\s+pagar\b",
+)
+_DEFERRAL = (
+    r"\b(more|extra|another|additional)\s+(time|days?|weeks?|months?)\b|\b(few|two|three|couple\s+of)\s+more\s+(days?|weeks?)\b",
+    r"\b(extend|extension|postpone|defer|deferral|push\s+back|later\s+date|grace\s+period)\b",
+    r"延期|宽限|寬限|(缓|緩|晚|迟|遲|推迟|推遲)(几|幾|两|兩|一|\d+)?(天|周|週|个月|個月)|多给.*(天|时间|時間)",
+    r"\b(pr[oó]rroga|aplazar|m[aá]s\s+(tiempo|d[ií]as|semanas))\b|\b(tunda|perpanjang)",
 )
 _PAID = (
     r"\b(i\s+|have\s+|already\s+|i've\s+|just\s+)(already\s+|just\s+)?paid\b",
@@ -173,16 +196,17 @@ _STOP_INSIDE = r"\b(stop|quit|end|cancel|unsubscribe|revoke|opt\s*out)\b|退订|
 _ORDER: tuple[tuple[Intent, tuple[str, ...], tuple[str, ...]], ...] = (
     (Intent.WRONG_NUMBER, _WRONG, _WRONG_EFFECTS),
     (Intent.BANKRUPTCY, _BANKRUPTCY, ("hold_bankruptcy",)),
-    (Intent.DECEASED, _DECEASED, ("hold_deceased", "route_human")),
+    (Intent.DECEASED, _DECEASED, ("hold_deceased",)),
     (Intent.ATTORNEY, _ATTORNEY, ("hold_attorney",)),
     (Intent.IDENTITY_THEFT, _THEFT, ("hold_identity_theft", "route_human")),
     (Intent.CEASE, _CEASE, ("cease_debt_all_channels", "send_no_marketing")),
     (Intent.DISPUTE, _DISPUTE, ("hold_dispute",)),
-    (Intent.REFUSAL, _REFUSAL, ("cease_debt_all_channels", "send_no_marketing")),
+    (Intent.REFUSAL, _REFUSAL, ("cease_debt_all_channels",)),
 )
 _AFTER: tuple[tuple[Intent, tuple[str, ...], tuple[str, ...]], ...] = (
     (Intent.COMPLAINT, _COMPLAINT, ("hold_automation", "route_human")),
     (Intent.HARDSHIP, _HARDSHIP, ("hold_automation", "route_human")),
+    (Intent.DEFERRAL, _DEFERRAL, ("pause_collection_until_answer",)),
     (Intent.PAID_CLAIM, _PAID, ("hold_automation", "route_human")),
 )
 _HUMAN = ("hold_automation", "route_human")
@@ -213,7 +237,7 @@ def read_reply(text: str, locale: str) -> Reading:
         return Reading(Intent.AMBIGUOUS, _HUMAN, "negated-stop")
     for reading in _phrases(said, locale):
         return reading
-    return Reading(Intent.OTHER, ("route_human",), "other")
+    return Reading(Intent.OTHER, ("route_human",), "unknown")
 
 
 _COURTESY = re.compile(
@@ -238,7 +262,9 @@ def _alone(word: str, locale: str) -> Reading | None:
     if word in _HELP_WORDS:
         return Reading(Intent.HELP, ("send_help_once",), f"word:{word}")
     if word in _START_WORDS:
-        return Reading(Intent.OPT_IN, ("lift_suppression",), f"word:{word}")
+        return Reading(Intent.OPT_IN, ("restore_number_consent",), f"word:{word}")
+    if word in _YES_WORDS:
+        return Reading(Intent.CONFIRM, ("no_effect_without_open_question",), f"word:{word}")
     return None
 
 
@@ -258,6 +284,10 @@ def _phrases(said: str, locale: str) -> Iterator[Reading]:
     preferred = _quiet_hours(said)
     if preferred is not None:
         yield Reading(Intent.TIME_PREFERENCE, (preferred,), "phrase:time")
+    if _any(_NO_CALLS, said):
+        yield Reading(Intent.MEDIUM_PREFERENCE, ("block_channel:call",), "phrase:medium")
+    if _any(_OPT_OUT_OR_CEASE, said):
+        yield Reading(Intent.OPT_OUT, _opting_out(locale, human=True), "phrase:opt-out-or-cease")
     if _any(_OPT_OUT_HAN, said):
         yield Reading(Intent.OPT_OUT, _opting_out("zh", human=True), "phrase:opt-out")
     if _any(_OPT_OUT, said):

@@ -7,7 +7,7 @@ rules does not matter, everything else does.
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time
 from importlib import import_module
 from pathlib import Path
@@ -27,9 +27,10 @@ from agent.domain.conduct import (
 )
 from agent.domain.conduct_base import WEEK, minute_of
 from agent.domain.conduct_ledger import ledger_answer
+from agent.domain.conduct_situation import situation
 from agent.domain.conduct_state import Judgement, Ruling, judge
 from agent.domain.inbound import read_reply
-from agent.domain.retention import RETENTION_CONFLICT, Keeping, months_after
+from agent.domain.retention import RETENTION_CONFLICT, Keeping, keeping_of
 from agent.domain.zonetime import seconds_of
 from agent.flows.portfolios import shipped_calendars
 from agent.flows.rules import granted_packs
@@ -53,9 +54,17 @@ class Shelf:
     packs: Mapping[str, Pack]
     calendars: Calendars
 
-    def states(self, name: str | None) -> tuple[StateRule, ...]:
-        """The rules that apply where a pack is named, or where none is: those of no one place."""
-        everywhere = [pack for pack in self.packs.values() if pack.level in _EVERYWHERE]
+    def states(self, name: str | None, country: str | None = None) -> tuple[StateRule, ...]:
+        """The rules that apply where a pack is named, or where none is: those of no one place.
+
+        Where a country is named, the federal rules of another one do not.
+        """
+        everywhere = [
+            pack
+            for pack in self.packs.values()
+            if pack.level in _EVERYWHERE
+            and (country is None or not pack.places or country in pack.places)
+        ]
         if name is None:
             elsewhere = [pack for pack in self.packs.values() if pack.level not in _EVERYWHERE]
             holds = (r for p in elsewhere for r in p.states if r.head.type == "hold")
@@ -129,6 +138,12 @@ def _shelf(raw: Mapping[str, Any]) -> Shelf:
         found = compile_pack({"pack": item, "rules": item.get("rules", ())}, "given", named)
         if not isinstance(found, Pack):
             raise BadVectors("; ".join(f"{p.rule}: {p.what} ({p.fix})" for p in found))
+        shipped = packs.get(found.id.lower())
+        if shipped is not None and not found.states:
+            # a file that words the clocks of a pack says nothing of its other rules
+            found = replace(
+                found, states=shipped.states, level=shipped.level, places=shipped.places
+            )
         packs[found.id.lower()] = found
     return Shelf(packs, named)
 
@@ -206,8 +221,12 @@ def _quiet(raw: Mapping[str, Any]) -> Quiet:
 
 
 def _state(vector: Vector, shelf: Shelf) -> Answer:
-    given = vector.get("given", {})
-    return _told(judge(shelf.states(given.get("pack")), given, shelf.calendars))
+    given = situation(vector.get("given", {}))
+    # a deferral is an instant on somebody's clock: the answer may name whose
+    if "zones" not in given and "zones" in vector["expect"]:
+        given = {**given, "zones": vector["expect"]["zones"]}
+    rules = shelf.states(given.get("pack"), given.get("country"))
+    return _told(judge(rules, given, shelf.calendars)) | {"zones": given.get("zones")}
 
 
 def _told(judgement: Judgement) -> Answer:
@@ -235,12 +254,11 @@ def _retention(vector: Vector, shelf: Shelf) -> Answer:
         if keeping.conflict:
             return {"decision": Ruling.HOLD.word, "rules": [RETENTION_CONFLICT]}
         return {"decision": "allow", "rules": [], "keep_through": _text(keeping.keep_through)}
-    rules = [r for r in _retention_rules(shelf, given.get("pack")) if r.params["anchor"] in given]
-    kept = [
-        months_after(date.fromisoformat(given[r.params["anchor"]]), r.params["months"])
-        for r in rules
-    ]
-    return {"keep_through": _text(max(kept)), "rules": [rule.id for rule in rules]}
+    anchors = {name: _day(day) for name, day in given.items() if name != "pack"}
+    asked = list(_retention_rules(shelf, given.get("pack")))
+    keeping, rules = keeping_of(asked, anchors, legal_hold=False)
+    told = {"keep_through": keeping.keep_through, "delete_after": keeping.delete_by}
+    return {key: _text(day) for key, day in told.items() if day} | {"rules": list(rules)}
 
 
 def _retention_rules(shelf: Shelf, pack: str | None) -> Iterable[StateRule]:

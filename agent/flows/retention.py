@@ -74,7 +74,7 @@ async def _look_at(conn: Any, people: list[Person], now: datetime) -> Counter[st
 
 
 def _upkeep(row: Any, bound: Binding, now: datetime) -> Upkeep:
-    anchors = {name: row[name] for name in ("loan_ended", "last_activity", "adverse_ended")}
+    anchors = {name: row[name] for name in ("loan_ended", "last_activity", "event_ended")}
     rules = retention_rules(bound.packs, row["role"])
     found = upkeep(rules, anchors, local_date(now, _LATEST), _standing(row))
     if bound.missing and found.kept in (None, Kept.DUTY, Kept.NO_RULE):

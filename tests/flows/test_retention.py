@@ -227,7 +227,7 @@ def rules(*named: Pack, role: str | None = None) -> Any:
 def test_never_before_the_longest_duty_is_over(
     ended: date, cured: date, today: date, named: set[str], standing: Kept | None
 ) -> None:
-    anchors = {"loan_ended": ended, "last_activity": ended, "adverse_ended": cured}
+    anchors = {"loan_ended": ended, "last_activity": ended, "event_ended": cured}
     found = upkeep(rules(*packs(sorted(named))), anchors, today, standing)
     least = months_after(ended, 36) if named & {"us-fed-regf", "us-fed-payday"} else None
     most = months_after(cured, 60) if "cn-credit" in named else None
@@ -251,4 +251,4 @@ def test_never_before_the_longest_duty_is_over(
 
 def test_a_rule_for_collectors_for_others_binds_only_them_once_that_is_known() -> None:
     named = packs(("us-fed-regf",))
-    assert [len(rules(*named, role=r)) for r in (None, "third_party", "first_party")] == [1, 1, 0]
+    assert [len(rules(*named, role=r)) for r in (None, "third_party", "first_party")] == [2, 2, 0]

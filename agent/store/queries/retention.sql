@@ -32,7 +32,7 @@ returning b.portfolio_id, b.id, b.ref, b.region;
 select b.portfolio_id, b.id, b.ref, b.region, p.packs, p.role,
        (loans.ended at time zone 'Etc/GMT-14')::date as loan_ended,
        (greatest(tried.latest, loans.ended) at time zone 'Etc/GMT-14')::date as last_activity,
-       (arrears.ended at time zone 'Etc/GMT-14')::date as adverse_ended,
+       (arrears.ended at time zone 'Etc/GMT-14')::date as event_ended,
        loans.open,
        exists (select 1 from hold h where h.portfolio_id = b.portfolio_id and h.borrower_id = b.id
                  and h.lifted_at is null and (h.until_at is null or h.until_at > :now)) as held,
