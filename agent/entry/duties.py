@@ -57,7 +57,7 @@ def duties(
         return await end_of_keeping(system.pool, now)
 
     async def remind(now: datetime) -> Mapping[str, int]:
-        return await begin_duties(system.pool, now)
+        return await begin_duties(system.pool, system.keyring, now)
 
     works: dict[str, ticks.Work] = {
         "partitions": partition,

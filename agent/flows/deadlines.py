@@ -6,17 +6,18 @@ They begin with a fact that the ledger states, with a flag of its, or with the f
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from functools import lru_cache
 from typing import Any
 
 import asyncpg
 
 from agent.domain.calendar import local_date
 from agent.domain.deadlines import FACT_OF, FIRST_WORD, Due, duties, ends_at, facts_counted_from
+from agent.domain.inbound import read_reply
 from agent.flows.rules import BY_PLACE, Binding, binding, every_pack, installed
 from agent.store import deadlines
 from agent.store.deadlines import Begun
-from agent.store.sql import Connection, fetch
+from agent.store.keyring import Keyring, Unreadable, inbound_place
+from agent.store.sql import Connection, execute, fetch
 
 BATCH = 500
 # First words of longer ago have their case, unless this duty stood still for a week.
@@ -37,10 +38,13 @@ class _Start:
 
 
 async def begin_duties(
-    pool: "asyncpg.Pool[asyncpg.Record]", now: datetime, *, batch: int = BATCH
+    pool: "asyncpg.Pool[asyncpg.Record]", keyring: Keyring, now: datetime, *, batch: int = BATCH
 ) -> Mapping[str, int]:
-    """Open the cases of duties that began, portfolio by portfolio; close those that are done."""
-    opened = done = 0
+    """Open the cases of duties that began, portfolio by portfolio; close those that are done.
+
+    Replies that wait for a person become due by the rule that they start, if they start one.
+    """
+    opened = done = dated = 0
     async with pool.acquire() as conn:
         homes = await fetch(conn, "portfolio_duties")
         for home in homes:
@@ -52,7 +56,38 @@ async def begin_duties(
                     opened += await _open(conn, home, starts, now)
             async with conn.transaction():
                 done += await deadlines.close_done(conn, home["id"], now)
-    return {"opened": opened, "done": done}
+                dated += await _date_replies(conn, keyring, home, counted, batch)
+    return {"opened": opened, "done": done, "dated": dated}
+
+
+async def _date_replies(
+    conn: Connection, keyring: Keyring, home: Any, counted: frozenset[str], batch: int
+) -> int:
+    """A dispute or complaint is due by the rule that it starts; what it asks for, a person decides."""
+    if not counted & frozenset(FACT_OF.values()):
+        return 0
+    rows = await fetch(conn, "unread_replies", portfolio=home["id"], batch=batch)
+    if not rows:
+        return 0
+    found = [(_intent(row, keyring), row) for row in rows]
+    await execute(
+        conn,
+        "date_replies",
+        portfolio=home["id"],
+        ids=[row["id"] for row in rows],
+        details=[{"intent": intent} for intent, _ in found],
+        dues=[_reply_due(home, row, intent) for intent, row in found],
+    )
+    return sum(intent in FACT_OF for intent, _ in found)
+
+
+def _intent(row: Any, keyring: Keyring) -> str:
+    place = inbound_place("body", row["channel"], row["provider_id"])
+    try:
+        body = keyring.open_loose(row["body"], place).decode("utf-8", "replace")
+    except Unreadable:
+        return "unreadable"
+    return read_reply(body, row["locale"]).intent.value
 
 
 def _counted_from(home: Any) -> frozenset[str]:
@@ -160,30 +195,12 @@ def _begun(start: _Start, due: Due) -> Begun:
     )  # fmt: skip
 
 
-@lru_cache(maxsize=256)
-def _starts_by_reply(named: tuple[str, ...], role: str | None) -> bool:
-    packs = every_pack() if BY_PLACE in named else installed(named)
-    return bool(facts_counted_from(packs, role) & frozenset(FACT_OF.values()))
-
-
-def has_reply_deadlines(named: Sequence[str], role: str | None) -> bool:
-    """Whether any pack that may bind counts days from a reply: else nobody needs to read it for that."""
-    return _starts_by_reply(tuple(named), role)
-
-
-def reply_due(
-    packs: Sequence[str],
-    role: str | None,
-    region: str | None,
-    zones: Sequence[str],
-    intent: str,
-    at: datetime,
-) -> datetime | None:
-    """When a reply has to be answered by law: the earliest deadline that it starts; None if none."""
-    fact = FACT_OF.get(intent)
+def _reply_due(home: Any, row: Any, intent: str) -> datetime | None:
+    """The earliest deadline that a reply starts; None if it starts none."""
+    fact, zones = FACT_OF.get(intent), tuple(row["zones"])
     if fact is None:
         return None
-    bound = binding(installed(packs), tuple(packs), region)
-    began_on = min(local_date(at, zone) for zone in zones or ("UTC",))
-    ends = [ends_at(due.on, zones) for due in duties(bound.packs, role, fact, began_on, {})]
+    began_on = min(local_date(row["opened_at"], zone) for zone in zones or ("UTC",))
+    packs = _bound(home, row["region"]).packs
+    ends = [ends_at(due.on, zones) for due in duties(packs, home["role"], fact, began_on, {})]
     return min(ends, default=None)

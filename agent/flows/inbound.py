@@ -25,7 +25,6 @@ BATCH = 500
 # A message may be listed a little after it was sent; what was seen before is known by its id.
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK = timedelta(hours=24)
-REPLY_DUE = timedelta(days=1)
 SILENT_AFTER = timedelta(hours=1)
 SILENT_BATCH = 100
 BODY_MAX = 20_000

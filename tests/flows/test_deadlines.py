@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from agent.domain.calendar import BusinessCalendar, instant
 from agent.domain.conduct import Pack, compile_pack
 from agent.domain.deadlines import Due, duties, ends_at
-from agent.flows.deadlines import begin_duties, has_reply_deadlines
+from agent.flows.deadlines import begin_duties
 from agent.flows.inbound import take_inbound
 from agent.flows.rules import pack
 from agent.store.keyring import Keyring
@@ -53,19 +53,19 @@ async def test_an_objection_has_its_case_once_and_the_ledger_closes_it(
 ) -> None:
     where = await home(pool, keyring, "cn-credit")
     await give(where, stated("2026-03-01", objection_received="2026-03-01"))
-    assert await begin_duties(pool, NOW) == {"opened": 1, "done": 0}
+    assert await begin_duties(pool, keyring, NOW) == {"opened": 1, "done": 0, "dated": 0}
     subject = "person ann: CN-ZXTL-25 since 2026-03-01"
     due = midnight(date(2026, 3, 21))
     assert await cases(pool) == [("duty", subject, due, None, "CN-ZXTL-25")]
-    assert await begin_duties(pool, NOW) == {"opened": 0, "done": 0}
+    assert await begin_duties(pool, keyring, NOW) == {"opened": 0, "done": 0, "dated": 0}
 
     # staff close it: it does not come back; another objection is another duty
     await pool.execute("update case_item set closed_at = $1, closed_by = 'ana'", NOW)
-    assert (await begin_duties(pool, NOW))["opened"] == 0
+    assert (await begin_duties(pool, keyring, NOW))["opened"] == 0
     await give(where, stated("2026-03-05", objection_received="2026-03-04"))
-    assert (await begin_duties(pool, NOW))["opened"] == 1
+    assert (await begin_duties(pool, keyring, NOW))["opened"] == 1
     await give(where, stated("2026-03-06", objection_answered=True))
-    assert (await begin_duties(pool, NOW))["done"] == 1
+    assert (await begin_duties(pool, keyring, NOW))["done"] == 1
     assert [row[3] for row in await cases(pool)] == ["ana", "ledger"]
 
 
@@ -81,7 +81,7 @@ async def test_flags_and_first_words_start_duties_too(pool: Pool, keyring: Keyri
         " 'accepted', $1, $1::timestamptz + interval '15 s', 1, 1, 1, 1, 'NGN', 't', '\\x00', $1 from loan",
         datetime(2026, 3, 1, 10, tzinfo=UTC),
     )
-    assert (await begin_duties(pool, NOW, batch=1))["opened"] == 2
+    assert (await begin_duties(pool, keyring, NOW, batch=1))["opened"] == 2
     assert [row[1:3] for row in await cases(pool)] == [
         ("person ann: CN-ZXTL-25 since 2026-03-01", midnight(date(2026, 3, 21))),
         ("loan L: REGF-34A-5D since 2026-03-01", midnight(date(2026, 3, 6))),
@@ -90,7 +90,7 @@ async def test_flags_and_first_words_start_duties_too(pool: Pool, keyring: Keyri
     await pool.execute("delete from case_item")
     await pool.execute("delete from duty_begun")
     # who collects its own debt owes no validation information
-    assert (await begin_duties(pool, NOW))["opened"] == 1
+    assert (await begin_duties(pool, keyring, NOW))["opened"] == 1
 
 
 async def test_business_days_of_a_calendar_nobody_confirmed_end_early(
@@ -98,7 +98,7 @@ async def test_business_days_of_a_calendar_nobody_confirmed_end_early(
 ) -> None:
     where = await home(pool, keyring, "us-fed-payday")
     await give(where, stated("2026-11-24", second_failed_debit="2026-11-24"))
-    assert (await begin_duties(pool, NOW))["opened"] == 1
+    assert (await begin_duties(pool, keyring, NOW))["opened"] == 1
     ((_, _, due, _, _),) = await cases(pool)
     assert due == midnight(date(2026, 11, 27))
     note = await pool.fetchval("select detail ->> 'calendar' from case_item")
@@ -113,7 +113,7 @@ async def test_what_no_pack_counts_from_opens_nothing(
     await give(
         where, stated("2026-03-01", objection_received="2026-03-01", second_failed_debit=True)
     )
-    assert await begin_duties(pool, NOW) == {"opened": 0, "done": 0}
+    assert await begin_duties(pool, keyring, NOW) == {"opened": 0, "done": 0, "dated": 0}
 
 
 @pytest.mark.parametrize(
@@ -130,12 +130,9 @@ async def test_a_reply_is_due_by_the_rule_it_starts(
     await home(pool, keyring, *named)
     said = Inbound("sms", "SM1", PHONE, "+15005550006", text, None, 0, NOW)
     await take_inbound(pool, keyring, [said], NOW)
+    dated = [(await begin_duties(pool, keyring, NOW))["dated"] for _ in range(2)]
+    assert dated == [int(due > NOW + timedelta(days=1)), 0], "it is read once"
     assert [row[:3] for row in await cases(pool)] == [("reply", "message SM1", due)]
-
-
-def test_only_packs_that_count_from_replies_have_them_read() -> None:
-    asked = [has_reply_deadlines(n, None) for n in (("house",), ("cn-credit",), ("by-place",))]
-    assert asked == [False, True, True]
 
 
 # ---- the rule by itself

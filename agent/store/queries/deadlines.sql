@@ -47,6 +47,23 @@ limit :batch;
 select f.borrower_id, f.loan_ref, f.name, f.value from stated_fact f
 where f.portfolio_id = :portfolio and f.borrower_id = any(:ids::bigint[]);
 
+-- name: unread_replies
+-- Replies that wait for a person and that nobody asked yet what they are about.
+select c.id, c.opened_at, i.channel, i.provider_id, i.body, b.region, b.zones, b.locale
+from case_item c
+join inbound i on i.portfolio_id = 0 and c.subject = 'message ' || i.provider_id
+join borrower b on b.portfolio_id = c.portfolio_id and b.id = c.borrower_id
+where c.portfolio_id = :portfolio and c.kind = 'reply' and c.closed_at is null and c.detail = '{}'
+  and length(i.body) > 0
+order by c.id
+limit :batch;
+
+-- name: date_replies
+-- What a reply is about, and by when the law wants it answered where it says so.
+update case_item c set detail = w.detail, due_at = coalesce(w.due_at, c.due_at)
+from unnest(:ids::bigint[], :details::jsonb[], :dues::timestamptz[]) as w (id, detail, due_at)
+where c.portfolio_id = :portfolio and c.id = w.id and c.closed_at is null;
+
 -- name: begin_duties
 -- A duty that begins is noted once; returned is what is new.
 insert into duty_begun (portfolio_id, borrower_id, loan_ref, rule, began_on, due_on, opened_at)
