@@ -17,7 +17,7 @@ from agent.domain.ladder_compile import BUREAU_REPORT
 from agent.domain.outcome import OutcomeType
 
 # What the ledger may pass on to a bureau against the person.
-ADVERSE = frozenset({"account.delinquent", OutcomeType.CHARGE_OFF.value})
+ADVERSE = frozenset({OutcomeType.DELINQUENT.value, OutcomeType.CHARGE_OFF.value})
 
 _REACHED = frozenset({AttemptState.ACCEPTED, AttemptState.SENT, AttemptState.DELIVERED})
 _BOUNCED = frozenset({AttemptState.UNDELIVERED, AttemptState.FAILED})

@@ -21,7 +21,7 @@ FALLBACK_MINUTES_MAX = 24 * 60
 STAGES_MAX = 500
 CHANNELS = ("push", "sms")
 # What a ladder may tell the credit ledger by itself.
-OUTCOMES = ("account.charge_off_recommended",)
+OUTCOMES = ("account.charge_off_recommended", "account.delinquent")
 # What the law wants people to be told before: a conduct rule of type `prior_notice` names it.
 BUREAU_REPORT = "bureau_report"
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")

@@ -33,6 +33,7 @@ class OutcomeType(StrEnum):
     CURED = "account.cured"
     PAID_OFF = "account.paid_off"
     CHARGE_OFF = "account.charge_off_recommended"
+    DELINQUENT = "account.delinquent"
     RETRACTED = "outcome.retracted"
 
 
@@ -156,12 +157,18 @@ def retraction(claim: Claim, at: datetime, cause: str) -> Outcome:
     )
 
 
-def charge_off(facts: LoanFacts, at: datetime, account: Account, stage: str) -> Outcome:
-    """The end of the ladder: automated contact stops and the lender is advised to charge off."""
+# What a stage of the ladder tells, and nothing else does.
+BY_STAGE = frozenset({OutcomeType.CHARGE_OFF, OutcomeType.DELINQUENT})
+
+
+def told_by_stage(
+    kind: OutcomeType, facts: LoanFacts, at: datetime, account: Account, stage: str
+) -> Outcome:
+    """What a stage tells of a loan that is still unpaid: that it is delinquent, or to charge it off."""
     now = position(facts)
     anchor = now.anchor
     return Outcome(
-        OutcomeType.CHARGE_OFF,
+        kind,
         at,
         {
             "anchor": anchor.isoformat() if anchor else None,
@@ -173,6 +180,11 @@ def charge_off(facts: LoanFacts, at: datetime, account: Account, stage: str) -> 
     )
 
 
+def charge_off(facts: LoanFacts, at: datetime, account: Account, stage: str) -> Outcome:
+    """The end of the ladder: automated contact stops and the lender is advised to charge off."""
+    return told_by_stage(OutcomeType.CHARGE_OFF, facts, at, account, stage)
+
+
 def _holds(claim: Claim, facts: LoanFacts, account: Account) -> bool:
     if facts.rescheduled_at is not None and claim.occurred_at < facts.rescheduled_at:
         return True
@@ -180,7 +192,7 @@ def _holds(claim: Claim, facts: LoanFacts, account: Account) -> bool:
     match claim.type:
         case OutcomeType.PAID_OFF:
             return is_paid_off(facts, then)
-        case OutcomeType.CHARGE_OFF:
+        case OutcomeType.CHARGE_OFF | OutcomeType.DELINQUENT:
             return then.status is Status.OPEN and then.anchor == claim.anchor
         case OutcomeType.BUCKET_CHANGED | OutcomeType.CURED:
             expected = CURRENT if claim.type is OutcomeType.CURED else claim.bucket

@@ -8,7 +8,7 @@ import orjson
 
 from agent.domain.account import Loan, Numbered, crossed, told
 from agent.domain.ladder import Action, Stage
-from agent.domain.outcome import Account, charge_off
+from agent.domain.outcome import Account, OutcomeType, told_by_stage
 from agent.flows.intake_loans import outcome_row
 from agent.flows.lane import Lane
 from agent.store.dispatch import Move, NoticeRow
@@ -82,7 +82,10 @@ def _last_words(
     assert caught_up.loan is not None
     loan, numbered = caught_up.loan, list(caught_up.outcomes)
     if stage.action is Action.OUTCOME:
-        outcome = charge_off(loan.facts, now, Account(loan.currency, buckets), stage.id)
+        account = Account(loan.currency, buckets)
+        outcome = told_by_stage(
+            OutcomeType(stage.outcome or ""), loan.facts, now, account, stage.id
+        )
         loan, one = told(loan, outcome)
         numbered.append(one)
     return loan._replace(contact_ended_at=now) if stage.ends_contact else loan, numbered

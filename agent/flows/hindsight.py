@@ -26,7 +26,7 @@ from agent.domain.calendar import local_date
 from agent.domain.event import Event, Reason, Rejected
 from agent.domain.event_reading import parse_event
 from agent.domain.ladder import Action, Ladder, Stage
-from agent.domain.outcome import Account, Outcome, OutcomeType, charge_off
+from agent.domain.outcome import BY_STAGE, Account, Outcome, OutcomeType, told_by_stage
 from agent.domain.standing import Status, amount_due
 from agent.store.invariants import History
 
@@ -75,9 +75,7 @@ class _Course:
             (row["at"], stage) for row in history.acts if (stage := _last_word(schedule, row))
         ]
         self.numbers = {
-            row["occurred_at"]: row["seq"]
-            for row in history.outcomes
-            if row["type"] == OutcomeType.CHARGE_OFF
+            row["occurred_at"]: row["seq"] for row in history.outcomes if row["type"] in BY_STAGE
         }
 
     def walk(self) -> Derived:
@@ -162,7 +160,8 @@ class _Course:
         loan, numbered = _known(passed.loan), list(passed.outcomes)
         if stage.action is Action.OUTCOME:
             account = Account(loan.currency, self.buckets(at))
-            loan, one = told(loan, charge_off(loan.facts, at, account, stage.id))
+            kind = OutcomeType(stage.outcome or "")
+            loan, one = told(loan, told_by_stage(kind, loan.facts, at, account, stage.id))
             numbered.append(one)
         self._note(loan._replace(contact_ended_at=at) if stage.ends_contact else loan, numbered, at)
 

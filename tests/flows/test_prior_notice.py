@@ -1,6 +1,6 @@
 """Adverse outcomes wait for the notice before them: on PostgreSQL, against a ledger that keeps a log."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, TypeAlias
 
 import asyncpg
@@ -13,14 +13,17 @@ from agent.clock import VirtualClock
 from agent.domain.adverse import Given, HeldBack, given_by, held_back
 from agent.domain.calendar import instant, local_date
 from agent.domain.feed import Acknowledged, Answer, Told
+from agent.flows.invariants import check
 from agent.flows.ledger_desk import held_outcomes, note_given, page_to_pull, replay
 from agent.flows.ledger_feed import Feeder, Pace
 from agent.flows.prior_notice import LOOK_AGAIN
 from agent.flows.rules import packs
 from agent.flows.trail import Question, Trail, trail
 from agent.store import outcomes as store
+from agent.store.keyring import Keyring
 from schedules import ladder_text
 from tests.support.ledger import NOW, make_outcomes, make_portfolio, unacked
+from tests.support.world import World, ladder_toml, stage_toml
 
 Pool: TypeAlias = "asyncpg.Pool[Any]"
 PACE = Pace(batch=16, run=8, at_once=4, record_every=8, record_within=0.02, trip_after=6)
@@ -286,6 +289,35 @@ async def test_a_missing_pack_holds_and_the_trail_says_which_rule(
     assert entry.text.endswith("held back for its prior notice")
     assert [rule.id for rule in entry.rules] == ["KE-DCP-30D"]
     assert "30 days" in entry.rules[0].words
+
+
+async def test_from_the_message_of_a_ladder_to_the_ledger(pool: Pool, keyring: Keyring) -> None:
+    """Dispatch sends the notice, a stage tells of the delinquency, the feed waits for the days between."""
+    steps = ladder_toml(
+        stage_toml("notice", 1, time(10), notice_before="bureau_report"),
+        stage_toml(
+            "tell", 3, time(10), action="outcome", outcome="account.delinquent", channels=None,
+            message=None, not_after_hours=8000,
+        ),
+    )  # fmt: skip
+    town = World(pool, keyring, VirtualClock(datetime(2026, 3, 4, 8, tzinfo=UTC)), steps)
+    await town.opens("L1", date(2026, 3, 5))
+    await town.live_to(date(2026, 3, 8), "12:00")
+    assert await town.told("L1") == ["account.bucket_changed 1-7", "account.delinquent"]
+    assert len(town.heard) == 1
+    await pool.execute("update portfolio set packs = '{house,us-fed-regf}'")
+    findings = await check(pool, keyring, town.clock.now(), packs=packs(("house", "us-fed-regf")))
+    assert [(f.id, f.examples) for f in findings if f.violated] == []
+
+    portfolio, log = await pool.fetchval("select id from portfolio where id > 0"), Log(town.clock)
+    await feed(pool, portfolio, log)
+    assert log.of("L1") == [(1, "account.bucket_changed")]
+    free = instant(date(2026, 3, 20), time(0), "Africa/Lagos")
+    for at, told in ((free - timedelta(seconds=1), 1), (free, 2)):
+        town.clock.advance_to(at)
+        await feed(pool, portfolio, log)
+        assert len(log.got) == told
+    assert log.of("L1")[1] == (2, "account.delinquent")
 
 
 # ---- the rule by itself
