@@ -13,7 +13,7 @@ _GROUP_MAX = 500
 # While one group is committed another is read, answered, and committed in its turn.
 _AT_ONCE = 2
 # A connection is kept for whoever comes in the next moment, but goes round: others wait for one too.
-_IDLE_SECONDS = 0.02
+_IDLE_SECONDS = 0.003
 _GROUPS = 50
 # Twilio waits 15 s in all: an item waits for at most one other commit, and then for its own.
 _PATIENCE_SECONDS = 4.0
