@@ -24,6 +24,7 @@ from benchmarks import outbox
 from benchmarks.parts import Answering, Said, play
 
 AT_ONCE = 100
+POLL = 0.01
 _DAY_MS = 86_400_000
 _PIPELINE = 500
 
@@ -97,7 +98,7 @@ class Jobs:
             handle_signals=False,
             max_jobs=AT_ONCE,
             keep_result=0,
-            poll_delay=0.01,
+            poll_delay=POLL,
             queue_read_limit=1000,
             job_serializer=orjson.dumps,
             job_deserializer=orjson.loads,
@@ -106,7 +107,10 @@ class Jobs:
         working = asyncio.create_task(worker.async_run())
         await self._done.wait()
         ended = monotonic()
-        # arq still writes down that the last jobs are done; cutting that off is a loud end
+        # arq still looks at its queue and writes down that the last jobs are done: cutting that off is a
+        # loud end
+        worker.allow_pick_jobs = False
+        await asyncio.sleep(10 * POLL)
         await asyncio.gather(*worker.tasks.values(), return_exceptions=True)
         working.cancel()
         await asyncio.gather(working, return_exceptions=True)
