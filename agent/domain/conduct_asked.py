@@ -154,7 +154,10 @@ def _asked_by(rule: StateRule) -> Iterator[str]:
     if kind in _SAID or (kind == "consent_required" and params.get("before", MESSAGE) == MESSAGE):
         for conditions in ("when", "allows", "deny_if", "unless"):
             yield from facts_named(params.get(conditions, {}))
-        yield from (str(params[name]) for name in ("fact", "words_from") if name in params)
+        if kind == "consent_required":
+            yield params["fact"]
+        if "words_from" in params:
+            yield params["words_from"]
         if kind in TEXT_RULES or "words_from" in params:
             yield "body"
 

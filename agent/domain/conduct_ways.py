@@ -168,25 +168,17 @@ def _under_conditions(rule: StateRule, facts: Mapping[str, Any]) -> Objection | 
 
 
 def _unsaid(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
-    """A fact that tells whether the text says it comes before reading the text."""
+    """Read from the text that would leave: that somebody states what it says makes no text say it."""
     conditions = rule.params.get("when", {})
     if meets(conditions, facts) is False:
         return None
-    says = _says(rule, facts)
-    if says:
+    body = facts.get("body")
+    if body is not None and MARKS[rule.params["element"]](body):
         return None
-    missing = unknown_of(conditions, facts) or ("body" if says is None else None)
+    missing = unknown_of(conditions, facts) or ("body" if body is None else None)
     if missing is not None:
         return Objection(rule.id, Ruling.HOLD, None, missing)
     return Objection(rule.id, Ruling.DENY)
-
-
-def _says(rule: StateRule, facts: Mapping[str, Any]) -> bool | None:
-    fact = rule.params.get("fact")
-    if fact is not None and fact in facts:
-        return bool(facts[fact])
-    body = facts.get("body")
-    return None if body is None else MARKS[rule.params["element"]](body)
 
 
 def _overdue(

@@ -249,3 +249,11 @@ async def test_what_the_ledger_states_of_a_loan_answers_what_a_rule_asks(town: W
     town.wait_to(date(2026, 3, 9), "16:00")
     ours = await decided(town, "us-fed-regf", texts=texts(SUING))
     assert [rules[0] for verdict, rules in ours if verdict == "cancel"] == ["REGF-26B-TIMEBARRED"]
+
+
+async def test_that_the_ledger_states_what_a_text_says_makes_no_text_say_it(town: World) -> None:
+    rule = {**EVERY, "fact": "signed"}
+    await town.opens("L1", DUE, person="ann")
+    await town.take("borrower.updated", "ann", {"id": "ann", "facts": {"signed": True}})
+    town.wait_to(date(2026, 3, 6), "10:00")
+    assert await decided(town, more=(pack_of(rule),)) == [("cancel", ["SIGNED"])]
