@@ -23,6 +23,11 @@ from channels.crash_points import CrashPoint, reached
 LEAVE_FOR_ANSWER = 3.0
 # Most answers come within this; what is due next does not wait any longer for the others.
 PATIENCE = 0.25
+# What is late makes up for it by three in a hundred: a sender's pace is exceeded by no more. So close
+# together they may leave, or a fast sender would wait for the clock's own ticks.
+CATCH_UP, CLOSE = 0.97, 0.01
+# Less than any clock can tell.
+INSTANT = 0.000_01
 # Looked at in one begin while a line is full: enough to fill the next share, whatever the gate says of some.
 AHEAD, LEAST = 4, 20
 OUT_OF_TURN = Refused("pace", Refusal.TRANSIENT)
@@ -130,6 +135,7 @@ class _Sender:
         self._slots: dict[str, Slot] = {}
         self._lookout = Lookout(lane)
         self._last_place = 0.0
+        self._free_from: dict[str, float] = {}
         self._too_many: dict[str, float] = {}
         self._working: set[asyncio.Task[None]] = set()
         self._taken = asyncio.Event()
@@ -177,10 +183,17 @@ class _Sender:
     async def _may_go(self, message: Message, slot: Slot) -> bool:
         """Wait for the message's place in its sender's line, which may be stopped meanwhile."""
         clock = self._lane.clock
-        if slot.at > message.deadline - LEAVE_FOR_ANSWER:
-            return False
-        if (wait := slot.at - clock.monotonic()) > 0:
+        latest, who = message.deadline - LEAVE_FOR_ANSWER, slot.carrier.sender
+        while True:
+            at = max(slot.at, self._free_from.get(who, 0.0) - CLOSE)
+            if at > latest:
+                return False
+            if (wait := at - clock.monotonic()) <= INSTANT:
+                break
             await clock.sleep(wait)
+        # after a stall they do not leave all at once: each keeps its distance from the one before
+        free_from = max(self._free_from.get(who, 0.0), clock.monotonic())
+        self._free_from[who] = free_from + CATCH_UP * (slot.ends - slot.at)
         left = timedelta(seconds=message.deadline - clock.monotonic())
         begun = clock.now() - (DISPATCH_WINDOW - left)
         return not await self._lookout.stopped(slot.carrier, message, begun)

@@ -148,6 +148,34 @@ async def test_a_minute_at_the_limit_is_used_to_the_full_and_never_exceeded(
     assert len({address for _, address in network.log}) == len(network.log)
 
 
+class Stalling(Timeline):
+    """A machine that stands still for two seconds: whoever should have woken meanwhile wakes after it."""
+
+    stalls_at: datetime | None = None
+
+    async def sleep(self, seconds: float) -> None:
+        wakes = self.now() + timedelta(seconds=seconds)
+        if self.stalls_at and self.stalls_at <= wakes < self.stalls_at + 2 * SECOND:
+            seconds = (self.stalls_at + 2 * SECOND - self.now()).total_seconds()
+        await super().sleep(seconds)
+
+
+async def test_after_a_stall_they_do_not_leave_all_at_once(
+    pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    clock = Stalling(utc("2026-03-02T09:00"), pool)
+    town = World(pool, keyring, clock, schedule=ladder_toml(STAGE))
+    await settled(town, 500, "+234801")
+    town.wait_to(DUE, "09:05")
+    network, began = Network(clock, 0.1), clock.now()
+    clock.stalls_at = began + timedelta(seconds=5)
+    await clock.live(Worker([town], network, 20.0, 1).live(began + timedelta(seconds=20)))
+    assert busiest(network.times()) <= 1.05 * 20
+    # what was late is made up for, little by little
+    done = [at for at in network.times() if at < began + timedelta(seconds=20)]
+    assert len(done) >= 18 * 20
+
+
 async def test_a_large_backlog_of_one_lender_does_not_starve_another(
     pool: asyncpg.Pool, keyring: Keyring, clock: Timeline
 ) -> None:
