@@ -41,15 +41,17 @@ class Leadership:
 
     async def _ask(self) -> bool:
         conn = await self._pool.acquire()
-        leads = False
         try:
             leads = await ticks.try_lead(conn)
-        finally:
-            if not leads:
-                await self._pool.release(conn)
+        except BaseException:
+            # it may have been given the lock, which must not lie in the pool
+            conn.terminate()
+            raise
         if leads:
             self._held_by = conn
             conn.add_termination_listener(self._lose)
+        else:
+            await self._pool.release(conn)
         return leads
 
     def _lose(self, _conn: object) -> None:
@@ -60,10 +62,10 @@ class Leadership:
         conn, self._held_by = self._held_by, None
         if conn is not None:
             conn.remove_termination_listener(self._lose)
-            await self._pool.release(conn)
+            await conn.close()
 
     async def release(self) -> None:
-        """Let another one lead; a connection that returns to the pool drops its locks."""
+        """Let another one lead: the lock ends with its connection."""
         async with self._asking:
             await self._let_go()
 

@@ -77,7 +77,10 @@ async def _prepare_connection(conn: asyncpg.Connection) -> None:
 
 
 async def _keep_as_it_is(_conn: asyncpg.Connection) -> None:
-    """A disposable database has one user, who listens to nothing and locks nothing for a session."""
+    """Nobody leaves settings, locks or listening behind: who needs a session's own takes it along.
+
+    Asking PostgreSQL to forget them would be one more question for every transaction.
+    """
 
 
 async def open_pool(
@@ -94,7 +97,7 @@ async def open_pool(
             min_size=min_size,
             max_size=max_size,
             init=_prepare_connection,
-            reset=None if durable else _keep_as_it_is,
+            reset=_keep_as_it_is,
             server_settings=settings,
         )
     except _CANNOT_CONNECT as problem:
