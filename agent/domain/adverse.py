@@ -11,7 +11,8 @@ from typing import Any
 
 from agent.domain.calendar import instant, local_date
 from agent.domain.conduct import Pack, StateRule
-from agent.domain.conduct_state import Finding, Ruling, finding
+from agent.domain.conduct_ruling import Finding, Ruling
+from agent.domain.conduct_state import finding
 from agent.domain.delivery import AttemptState
 from agent.domain.ladder_compile import BUREAU_REPORT
 from agent.domain.outcome import OutcomeType

@@ -9,7 +9,7 @@ from datetime import datetime
 from functools import lru_cache
 
 from agent.domain.conduct_base import Pack, StateRule
-from agent.domain.conduct_state import facts_named
+from agent.domain.conduct_ruling import facts_named
 from agent.domain.conduct_window import QuietPreference
 from agent.domain.zonetime import day_of, local_day, seconds_of
 

@@ -6,50 +6,23 @@ names every rule that gave it; deny > hold > defer > allow.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
-from enum import IntEnum
 from typing import Any
 
-from agent.domain.calendar import BusinessCalendar, instant, local_date
+from agent.domain.calendar import ONE_DAY, instant, local_date
 from agent.domain.conduct_base import Calendars, StateRule
-from agent.domain.conduct_window import CALENDAR_MISSING
+from agent.domain.conduct_notice import deadline, prior_notice
+from agent.domain.conduct_ruling import (
+    Facts,
+    Finding,
+    Judgement,
+    Ruling,
+    date_of,
+    instant_of,
+    meets,
+)
 from agent.domain.content import MARKS, confirmation_parts, speaks_of
-
-Facts = Mapping[str, Any]
-ONE_DAY = timedelta(days=1)
-
-
-class Ruling(IntEnum):
-    """What a rule says, mildest first. A deadline allows, and says until when something is due."""
-
-    ALLOW = 0
-    DEADLINE = 1
-    DEFER = 2
-    HOLD = 3
-    DENY = 4
-
-    @property
-    def word(self) -> str:
-        """As answers and files write it."""
-        return self.name.lower()
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """What one rule says of a situation. `detail` tells when, by when, or what is needed."""
-
-    rule: str
-    ruling: Ruling
-    detail: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True, slots=True)
-class Judgement:
-    ruling: Ruling
-    rules: tuple[str, ...]
-    detail: Mapping[str, Any] = field(default_factory=dict)
 
 
 def judge(rules: Iterable[StateRule], facts: Facts, calendars: Calendars) -> Judgement:
@@ -79,43 +52,6 @@ def finding(rule: StateRule, facts: Facts, calendars: Calendars) -> Finding | No
 
 
 # ---- conditions as data
-
-
-def meets(conditions: Mapping[str, Any], facts: Facts) -> bool | None:
-    """Whether all conditions hold; None if one of their facts was not given.
-
-    `x = 1`, `x = ["a", "b"]` (one of), `x_gte = 2`, `x_lte = 2`, `x_missing = true` (told to be empty).
-    """
-    known = True
-    for key, wanted in conditions.items():
-        name, compare = _comparison(key, wanted)
-        if name not in facts:
-            known = False
-        elif not compare(facts[name]):
-            return False
-    return True if known else None
-
-
-def unknown_of(conditions: Mapping[str, Any], facts: Facts) -> str | None:
-    """The first fact that the conditions name and nobody told."""
-    return next((name for name in facts_named(conditions) if name not in facts), None)
-
-
-def facts_named(conditions: Mapping[str, Any]) -> tuple[str, ...]:
-    """The facts that conditions are about."""
-    return tuple(_comparison(key, wanted)[0] for key, wanted in conditions.items())
-
-
-def _comparison(key: str, wanted: Any) -> tuple[str, Any]:
-    if key.endswith("_gte"):
-        return key[:-4], lambda value: value is not None and float(value) >= wanted
-    if key.endswith("_lte"):
-        return key[:-4], lambda value: value is not None and float(value) <= wanted
-    if key.endswith("_missing"):
-        return key[:-8], lambda value: (value in (None, "")) == wanted
-    if isinstance(wanted, list):
-        return key, lambda value: value in wanted
-    return key, lambda value: value == wanted
 
 
 def _conditional(rule: StateRule, facts: Facts, _calendars: Calendars) -> Finding | None:
@@ -186,7 +122,7 @@ def _until_lifted(rule: StateRule, held: Mapping[str, Any], facts: Facts) -> Fin
     zones = facts.get("zones") or (str(rule.params.get("zone", "UTC")),)
     opens = time.fromisoformat(str(rule.params.get("opens", "08:00")))
     minute_after = (datetime.combine(date.min, opens) + timedelta(minutes=1)).time()
-    at = _instant(facts.get("at"))
+    at = instant_of(facts.get("at"))
     if at is not None and all(local_date(at, zone) > last for zone in zones):
         return Finding(rule.id, Ruling.ALLOW)
     until = max(instant(last + ONE_DAY, minute_after, zone) for zone in zones)
@@ -195,12 +131,12 @@ def _until_lifted(rule: StateRule, held: Mapping[str, Any], facts: Facts) -> Fin
 
 def _last_day(rule: StateRule, held: Mapping[str, Any]) -> date | None:
     if "until" in held:
-        return _date(held["until"])
+        return date_of(held["until"])
     tail = held.get("tail_days", rule.params.get("tail_days"))
     if tail is not None:
-        end = _date(held.get("treatment_end"))
+        end = date_of(held.get("treatment_end"))
         return None if end is None else end + timedelta(days=int(tail))
-    start, days = _date(held.get("from")), held.get("days", rule.params.get("days"))
+    start, days = date_of(held.get("from")), held.get("days", rule.params.get("days"))
     if start is None or days is None:
         return None
     # the day that it starts on is not counted: protected one day longer rather than shorter
@@ -245,7 +181,7 @@ def _answers(rule: StateRule, facts: Facts) -> bool:
 
 def _opt_out(rule: StateRule, facts: Facts, _calendars: Calendars) -> Finding | None:
     """An opt-out closes that address for any debt, from the instant that it is stored."""
-    stopped, leaves = _instant(facts.get("stop_at")), _instant(facts.get("dispatch_at"))
+    stopped, leaves = instant_of(facts.get("stop_at")), instant_of(facts.get("dispatch_at"))
     if stopped is not None and leaves is not None:
         return Finding(rule.id, Ruling.DENY if stopped <= leaves else Ruling.ALLOW)
     number = facts.get("suppressed_number")
@@ -321,80 +257,6 @@ def _third_party(rule: StateRule, facts: Facts, _calendars: Calendars) -> Findin
     return Finding(rule.id, Ruling.ALLOW) if concerned else None
 
 
-def _prior_notice(rule: StateRule, facts: Facts, _calendars: Calendars) -> Finding | None:
-    """Nothing adverse leaves before the person was told, and had the days that the rule gives."""
-    told, act = rule.params["fact"], _date(facts.get(str(rule.params.get("act_on", "furnish_on"))))
-    days = rule.params.get("min_days")
-    if days is not None and "notice_days" in facts:
-        lacking = days - int(facts["notice_days"])
-        short = {"needs_days": lacking}
-        return (
-            Finding(rule.id, Ruling.DEFER, short) if lacking > 0 else Finding(rule.id, Ruling.ALLOW)
-        )
-    if told not in facts:
-        return None
-    if days is None:
-        return Finding(rule.id, Ruling.ALLOW if facts[told] else Ruling.DENY)
-    sent = _date(facts[told])
-    if sent is None:
-        return Finding(rule.id, Ruling.DENY)
-    if facts.get("bounced"):
-        # a bounced message told nobody: the days begin with the next one
-        return Finding(rule.id, Ruling.DEFER, {"needs": "resend"})
-    free = sent + timedelta(days=days)
-    if act is not None and act >= free:
-        return Finding(rule.id, Ruling.ALLOW)
-    return Finding(rule.id, Ruling.DEFER, {"until_date": free})
-
-
-def _deadline(rule: StateRule, facts: Facts, calendars: Calendars) -> Finding | None:
-    """By when something must be done, in calendar days or in business days of a calendar."""
-    start = _date(facts.get(rule.params["from"]))
-    if start is None or meets(rule.params.get("when", {}), facts) is False:
-        return None
-    days = int(rule.params["days"])
-    if not rule.params.get("business", False):
-        return _by(rule, start + timedelta(days=days), facts)
-    name = str(facts.get("business_calendar", rule.params.get("calendar")))
-    due = business_days_after(start, days, calendars.get(name))
-    if due is None:
-        return Finding(CALENDAR_MISSING, Ruling.HOLD)
-    return _by(rule, due, facts)
-
-
-def _by(rule: StateRule, due: date, facts: Facts) -> Finding:
-    """Until when something is due; once that day is over and it was not done, the next step is off."""
-    today = _date(facts.get("today"))
-    done = facts.get(str(rule.params.get("done", "duty_done")))
-    over = today is not None and today > due and not done
-    return Finding(rule.id, Ruling.DENY if over else Ruling.DEADLINE, {"deadline": due})
-
-
-def business_days_after(start: date, days: int, calendar: BusinessCalendar | None) -> date | None:
-    """The date `days` business days after `start`; None where the calendar does not reach."""
-    day = start
-    while days > 0:
-        day += ONE_DAY
-        if calendar is None or not calendar.is_known(day):
-            return None
-        days -= calendar.is_business_day(day)
-    return day
-
-
-def _date(value: Any) -> date | None:
-    if isinstance(value, datetime):
-        return value.date()
-    if isinstance(value, date) or value is None:
-        return value
-    return date.fromisoformat(str(value)[:10])
-
-
-def _instant(value: Any) -> datetime | None:
-    if isinstance(value, datetime) or value is None:
-        return value
-    return datetime.fromisoformat(str(value))
-
-
 _ASK = {
     "hold": _hold,
     "single_reply": _single_reply,
@@ -403,6 +265,6 @@ _ASK = {
     "revalidate": _revalidate,
     "required_content": _required,
     "third_party_contact": _third_party,
-    "prior_notice": _prior_notice,
-    "deadline": _deadline,
+    "prior_notice": prior_notice,
+    "deadline": deadline,
 }

@@ -12,14 +12,8 @@ from typing import Any, NamedTuple
 from agent.domain.calendar import local_date
 from agent.domain.conduct_asked import MESSAGE, TEXT_RULES, binding_of, done_fact
 from agent.domain.conduct_base import Pack, StateRule
-from agent.domain.conduct_state import (
-    Finding,
-    Ruling,
-    finding,
-    meets,
-    speaks_of_any,
-    unknown_of,
-)
+from agent.domain.conduct_ruling import Finding, Ruling, meets, unknown_of
+from agent.domain.conduct_state import finding, speaks_of_any
 from agent.domain.content import MARKS
 
 # A fact that a rule needs and that nobody told: the rest of the name says which.

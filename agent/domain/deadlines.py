@@ -12,7 +12,8 @@ from typing import Any
 from agent.domain.calendar import instant
 from agent.domain.conduct_asked import done_fact
 from agent.domain.conduct_base import Pack, StateRule
-from agent.domain.conduct_state import Ruling, finding
+from agent.domain.conduct_ruling import Ruling
+from agent.domain.conduct_state import finding
 
 # What Duly itself learns of a fact that deadlines count from: a flag, or what a reply is about.
 FACT_OF = {"dispute": "objection_received", "complaint": "complaint_received"}

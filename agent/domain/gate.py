@@ -13,7 +13,7 @@ from typing import NamedTuple
 from agent.domain.calendar import local_date
 from agent.domain.conduct import ContactFacts, Pack, consult
 from agent.domain.conduct_base import MINUTE
-from agent.domain.conduct_state import Ruling
+from agent.domain.conduct_ruling import Ruling
 from agent.domain.conduct_ways import Objection, Way, held_by, objections
 from agent.domain.ladder import Action
 from agent.domain.standing import Status

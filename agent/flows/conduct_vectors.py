@@ -27,8 +27,9 @@ from agent.domain.conduct import (
 )
 from agent.domain.conduct_base import WEEK, minute_of
 from agent.domain.conduct_ledger import ledger_answer
+from agent.domain.conduct_ruling import Judgement, Ruling
 from agent.domain.conduct_situation import situation
-from agent.domain.conduct_state import Judgement, Ruling, judge
+from agent.domain.conduct_state import judge
 from agent.domain.inbound import read_reply
 from agent.domain.retention import RETENTION_CONFLICT, Keeping, keeping_of
 from agent.domain.zonetime import seconds_of

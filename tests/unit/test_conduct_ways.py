@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from agent.domain.conduct import ContactFacts, Pack
 from agent.domain.conduct_asked import facts_asked
-from agent.domain.conduct_state import Ruling
+from agent.domain.conduct_ruling import Ruling
 from agent.domain.conduct_ways import Objection, Way, days_since, held_by, objections
 from agent.domain.gate import Hold, Verdict, decide
 from agent.flows.rules import every_pack, pack
