@@ -289,9 +289,10 @@ class Trial:
     async def heal(self) -> None:
         """The hours after, with nobody killed: until no notice is open and no attempt unsettled.
 
-        Callbacks go on to be lost: an hour later the provider is asked what became of its messages.
+        Answers and callbacks go on to be lost: the list has the messages, and an hour later the provider is
+        asked what became of them.
         """
-        await self.twilio.follow({**CALLBACKS, "delay": 0.02})
+        await self.twilio.follow({**CALLBACKS, "lose_answer": 0.05, "delay": 0.02})
         await self.staff.hire("api")
         async with (
             open_system(config.load(**self.settings), self.clock) as system,

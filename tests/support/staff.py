@@ -94,7 +94,9 @@ class Staff:
     def errors(self) -> Counter[str]:
         """What was logged as an error."""
         lines = (self._folder / "staff.log").read_bytes().splitlines()
-        return Counter(orjson.loads(line)["event"] for line in lines if line.startswith(b"{"))
+        events = (orjson.loads(line)["event"] for line in lines if line.startswith(b"{"))
+        # what a library says has the address of an object in it
+        return Counter(event.partition(" <")[0].partition("\n")[0] for event in events)
 
 
 @asynccontextmanager
