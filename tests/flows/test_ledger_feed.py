@@ -279,7 +279,7 @@ async def test_a_ledger_that_hangs_is_given_up(pool: Pool, clock: VirtualClock) 
     def script(loan: str, _sequence: int, _before: int) -> Fault | None:
         return Fault.HANG if loan == "L0001" else None
 
-    async with ledger_on_loopback(clock, script, call_seconds=0.3) as (_, ledger):
+    async with ledger_on_loopback(clock, script, call_seconds=2) as (_, ledger):
         done = await feeder(pool, portfolio, ledger, clock).feed()
     assert (done.acked, done.delayed, done.tripped) == (38, 1, False)
     assert await unacked(pool, portfolio) == [("L0001", 1), ("L0001", 2)]
