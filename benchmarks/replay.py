@@ -19,25 +19,26 @@ _SHORT = ("--until", "2016-03-01")
 
 
 async def measure(shop: Shop, _wanted: set[str]) -> list[Shown]:
-    """One run of the command as a lender's engineer types it, on the stores of this bench."""
+    """One run of the command as a lender's engineer types it, with nothing set and nothing running."""
     if not REAL.exists():
         return [Shown("B12", None, f"the real loans are not here: no file {REAL}")]
     short = _SHORT if shop.size is Size.TINY else ()
     shop.tell("replay: the real loans" + (", two months of them" if short else ""))
     seconds, told = await _replay(shop, short)
-    note = f"`duly replay {REAL.name}` with report and invariants, stores running" + (
+    note = f"`duly replay {REAL.name}` with report and invariants, its stores made and started" + (
         ", ONLY the first two months" if short else ""
     )
     return [Shown("B12", seconds, note, [{"seconds": seconds}], told)]
 
 
 async def _replay(shop: Shop, short: tuple[str, ...]) -> tuple[float, dict[str, float]]:
-    with TemporaryDirectory(dir=shop.folder) as out:
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("DULY_")}
+    with TemporaryDirectory(dir=shop.folder) as out, TemporaryDirectory(dir=shop.folder) as home:
         begun = perf_counter()
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "agent", "replay", str(REAL), "--out", out, "--json", *short,
             cwd=ROOT, stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"DULY_DATA_DIR": str(shop.folder), "DULY_DATABASE_URL": shop.server},
+            env=kept | {"DULY_DATA_DIR": home},
         )  # fmt: skip
         said, _ = await process.communicate()
         seconds = perf_counter() - begun

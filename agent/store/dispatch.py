@@ -107,26 +107,25 @@ async def read_facts(
     """Lock the people and numbers of a batch in their fixed order, then read what the gate asks."""
     people_ids = sorted({notice.borrower_id for notice in notices})
     rev = await fetch_value(conn, "portfolio_shared", portfolio=portfolio_id)
-    pauses = await fetch(conn, "open_pauses", portfolio=portfolio_id)
     people = await fetch(conn, "lock_for_begin", portfolio=portfolio_id, ids=people_ids)
     numbers = await fetch(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids)
     points = await fetch(conn, "points_for_gate", portfolio=portfolio_id, ids=people_ids, now=now)
-    keys = [key for _, key, _ in numbers]
-    busy = await fetch(conn, "busy_numbers", portfolio=portfolio_id, keys=keys)
     loan_ids = sorted({notice.loan_id for notice in notices})
     loans = await fetch(conn, "loans_for_gate", portfolio=portfolio_id, ids=loan_ids)
     contacts = await fetch(
         conn, "contacts_of", portfolio=portfolio_id, ids=people_ids, since=now - HISTORY
     )
-    holds = await fetch(conn, "holds_of", portfolio=portfolio_id, ids=people_ids, now=now)
+    against = await fetch(
+        conn, "what_stands_against", portfolio=portfolio_id, ids=people_ids, now=now
+    )
     return Facts(
         rev=rev,
-        pauses=frozenset((row["scope"], row["subject"]) for row in pauses),
+        pauses=frozenset((row[2], row[3]) for row in against if row[0] is None),
         people={person.id: person for person in map(_person, people)},
-        points=_points(points, _by_number(numbers), _by_number(busy)),
+        points=_points(points, {(channel, key): rev for channel, key, rev in numbers}),
         loans={loan.id: loan for loan in map(_loan, loans)},
         contacts=_contacts(contacts),
-        holds=_holds(holds),
+        holds=_holds(against),
         delivered=await _delivered(conn, portfolio_id, notices),
     )
 
@@ -155,28 +154,20 @@ def _person(row: Any) -> PersonRow:
     return PersonRow(number, ref, rev, locale, tuple(zones), data_key, region)
 
 
-def _by_number(rows: Sequence[Any]) -> dict[tuple[str, bytes], Any]:
-    return {(channel, key): value for channel, key, value in rows}
-
-
 def _points(
-    rows: Sequence[Any],
-    revs: Mapping[tuple[str, bytes], int],
-    busy: Mapping[tuple[str, bytes], datetime],
+    rows: Sequence[Any], revs: Mapping[tuple[str, bytes], int]
 ) -> dict[int, list[PointRow]]:
     found: defaultdict[int, list[PointRow]] = defaultdict(list)
     for row in rows:
         (
             point_id, person_id, channel, provider, address, key, status, consented, told_at,
-            opted_out, held,
+            opted_out, held, busy_since,
         ) = row  # fmt: skip
         # whoever lets an app notify them has said yes to the operating system; a text needs its own yes
         point = Point(point_id, channel, status, opted_out, consented or channel == "push", held)
-        number = (channel, key)
+        rev = revs[channel, key]
         found[person_id].append(
-            PointRow(
-                point, person_id, provider, address, key, revs[number], busy.get(number), told_at
-            )
+            PointRow(point, person_id, provider, address, key, rev, busy_since, told_at)
         )
     return found
 
@@ -196,10 +187,10 @@ def _contacts(rows: Sequence[Any]) -> dict[int, list[PastContact]]:
 
 def _holds(rows: Sequence[Any]) -> dict[int, list[tuple[int | None, Hold]]]:
     found: defaultdict[int, list[tuple[int | None, Hold]]] = defaultdict(list)
-    for row in rows:
-        loan_id = row["loan_id"] if row["scope"] == "loan" else None
-        hold = Hold(row["reason"], row["until_at"], row["channel"], row["from_at"])
-        found[row["borrower_id"]].append((loan_id, hold))
+    for borrower_id, loan_id, scope, channel, reason, until_at, from_at in rows:
+        if borrower_id is not None:
+            hold = Hold(reason, until_at, channel, from_at)
+            found[borrower_id].append((loan_id if scope == "loan" else None, hold))
     return found
 
 

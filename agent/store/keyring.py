@@ -47,7 +47,7 @@ class Keyring:
         self._loose = AESGCM(_derive(master, b"loose"))
         self._blind = _derive(master, b"blind-index")
         self.callback_key = _derive(master, b"callback")
-        self._unwrapped = lru_cache(maxsize=50_000)(self._unwrap)
+        self._unwrapped = lru_cache(maxsize=8_192)(self._unwrap)
 
     def new_person_key(self) -> PersonKey:
         """A fresh key for one person."""

@@ -35,7 +35,8 @@ on conflict (portfolio_id, channel, address_key) do update set rev = n.rev + 1
 returning n.channel, n.address_key, n.rev;
 
 -- name: points_for_gate
--- The contact points of these people, whose numbers are locked by now.
+-- The contact points of these people, whose numbers are locked by now; `busy_since` where one has an
+-- unsettled attempt, of which there is one at most.
 select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
        c.consent_source is not null as consented, nullif(c.told_at, '-infinity') as told_at,
        exists (select 1 from suppression s
@@ -44,16 +45,13 @@ select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.s
        exists (select 1 from hold h
                where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel = c.channel
                  and h.address_key = c.address_key and h.lifted_at is null
-                 and h.from_at <= :now and (h.until_at is null or h.until_at > :now)) as held
+                 and h.from_at <= :now and (h.until_at is null or h.until_at > :now)) as held,
+       (select a.begun_at from attempt a
+        where a.portfolio_id = :portfolio and a.channel = c.channel and a.address_key = c.address_key
+          and a.settled_at is null) as busy_since
 from contact_point c
 where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[])
 order by c.id;
-
--- name: busy_numbers
--- Which of these numbers have an unsettled attempt, and since when; one at most each.
-select a.channel, a.address_key, a.begun_at
-from attempt a
-where a.portfolio_id = :portfolio and a.settled_at is null and a.address_key = any(:keys::bytea[]);
 
 -- name: portfolio_shared
 -- Kill switches: the portfolio's row is held FOR SHARE, so that a pause comes before or after a begin.
@@ -63,11 +61,6 @@ with turn as materialized (
     select pg_advisory_xact_lock_shared(hashtext('portfolio'), :portfolio::int) as taken
 )
 select p.rev from turn cross join portfolio p where p.id = :portfolio for share of p;
-
--- name: open_pauses
--- What is paused now, everywhere or in this portfolio.
-select scope, subject from pause
-where portfolio_id in (0, :portfolio) and resumed_at is null;
 
 -- name: loans_for_gate
 -- The facts of the loans in a batch.
@@ -98,12 +91,17 @@ join attempt a on a.portfolio_id = :portfolio and a.borrower_id = w.borrower_id 
               and a.anchor = w.anchor and a.stage = w.stage
 where a.state = 'delivered';
 
--- name: holds_of
--- Holds in force that cover these people or their loans.
-select borrower_id, loan_id, scope, channel, reason, until_at, from_at
+-- name: what_stands_against
+-- Holds in force that cover these people or their loans; and, with no borrower, what is paused now,
+-- everywhere or in this portfolio: by scope and subject.
+select borrower_id, loan_id, scope, channel as subject, reason, until_at, from_at
 from hold
 where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and lifted_at is null
-  and scope <> 'number' and from_at <= :now and (until_at is null or until_at > :now);
+  and scope <> 'number' and from_at <= :now and (until_at is null or until_at > :now)
+union all
+select null, null, scope, subject, reason, null, paused_at
+from pause
+where portfolio_id in (0, :portfolio) and resumed_at is null;
 
 -- name: notices_sending
 -- These notices are being sent; how many were. One with another fence is somebody else's. What most of a
