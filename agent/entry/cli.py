@@ -78,6 +78,8 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 def _explain(problem: Exception) -> int:
     """One line a person can act on; the exit code."""
+    from asyncpg import UndefinedTableError
+
     from agent.adapters.embedded_process import StoreFailed
     from agent.config import BadSettings
     from agent.store.connect import Unreachable
@@ -86,6 +88,9 @@ def _explain(problem: Exception) -> int:
     known = Refused | BadSettings | StoreFailed | Unreachable | HistoryDiffers
     if isinstance(problem, known):
         typer.echo(f"duly: {problem}", err=True)
+        return BAD_USE
+    if isinstance(problem, UndefinedTableError):
+        typer.echo("duly: that database has no schema yet; run `duly migrate`", err=True)
         return BAD_USE
     kind = type(problem).__qualname__
     typer.echo(f"duly: {kind}: {problem}", err=True)

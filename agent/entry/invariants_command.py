@@ -59,9 +59,18 @@ def invariants(
 async def _check(database: str | None, at: str | None) -> "tuple[tuple[Finding, ...], bool]":
     from agent.entry.looking import look
     from agent.flows.invariants import check
+    from agent.store.invariants import newest_fact
 
     now = _instant(at)
     async with look(database) as looking:
+        async with looking.pool.acquire() as conn:
+            newest = await newest_fact(conn)
+        if newest is not None and newest > now:
+            # what was told later would look like violations
+            raise Refused(
+                f"the database has facts up to {newest.isoformat(timespec='seconds')}, later than"
+                f" {now.isoformat(timespec='seconds')}; name that instant or a later one with --at"
+            )
         findings = await check(looking.pool, looking.keyring, now, packs=looking.packs)
         return findings, looking.keyring is not None
 

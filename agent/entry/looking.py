@@ -8,8 +8,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from agent.entry.output import Refused
-
 if TYPE_CHECKING:
     import asyncpg
 
@@ -30,8 +28,6 @@ class Looking:
 @asynccontextmanager
 async def look(database: str | None) -> AsyncIterator[Looking]:
     """The configured database, or another one on the same server."""
-    import asyncpg
-
     from agent import config
     from agent.adapters.embedded import open_database
     from agent.flows.rules import packs
@@ -43,8 +39,6 @@ async def look(database: str | None) -> AsyncIterator[Looking]:
         pool = await open_pool(_of_server(server, database), max_size=2)
         try:
             yield Looking(pool, packs(conduct_names()), _keyring(settings))
-        except asyncpg.UndefinedTableError:
-            raise Refused("that database has no schema yet; run `duly migrate`") from None
         finally:
             await pool.close()
 

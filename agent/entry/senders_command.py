@@ -1,5 +1,6 @@
 """`duly senders`: see what binds the senders, and open, close or half-open a breaker or set a pace."""
 
+from collections.abc import Callable
 from dataclasses import asdict
 from getpass import getuser
 from typing import TYPE_CHECKING, Annotated
@@ -36,9 +37,15 @@ def register(app: typer.Typer) -> None:
         invoke_without_command=True,
     )
     senders.callback()(_listed)
-    senders.command("open", help="Stop a sender until staff close it or half-open it.")(_open)
-    senders.command("close", help="End a stop; what waited is looked at again at once.")(_close)
-    senders.command("half-open", help="Let one message try a stopped sender now.")(_half_open)
+    senders.command("open", help="Stop a sender until staff close it or half-open it.")(
+        _forcing("open")
+    )
+    senders.command("close", help="End a stop; what waited is looked at again at once.")(
+        _forcing("close")
+    )
+    senders.command("half-open", help="Let one message try a stopped sender now.")(
+        _forcing("half-open")
+    )
     senders.command("pace", help="Set how many parts a second a sender may send.")(_pace)
     app.add_typer(senders, name="senders")
 
@@ -53,37 +60,20 @@ def _listed(context: typer.Context, as_json: AsJson = False) -> None:
         raise typer.Exit(PROBLEMS)
 
 
-def _open(
-    channel: Channel,
-    sender: Name,
-    reason: Reason = "",
-    country: Country = None,
-    by: By = None,
-    as_json: AsJson = False,
-) -> None:
-    _act("open", channel, sender, reason, country, by, as_json=as_json)
+def _forcing(act: str) -> Callable[..., None]:
+    """The command of an act on a breaker."""
 
+    def command(
+        channel: Channel,
+        sender: Name,
+        reason: Reason = "",
+        country: Country = None,
+        by: By = None,
+        as_json: AsJson = False,
+    ) -> None:
+        _act(act, channel, sender, reason, country, by, as_json=as_json)
 
-def _close(
-    channel: Channel,
-    sender: Name,
-    reason: Reason = "",
-    country: Country = None,
-    by: By = None,
-    as_json: AsJson = False,
-) -> None:
-    _act("close", channel, sender, reason, country, by, as_json=as_json)
-
-
-def _half_open(
-    channel: Channel,
-    sender: Name,
-    reason: Reason = "",
-    country: Country = None,
-    by: By = None,
-    as_json: AsJson = False,
-) -> None:
-    _act("half-open", channel, sender, reason, country, by, as_json=as_json)
+    return command
 
 
 def _pace(

@@ -225,7 +225,7 @@ def _print(console: "Console", document: dict[str, Any]) -> None:
     refused = sum(document["rejected"].values())
     console.print(
         f"{document['events']:,} events, {refused:,} refused with a reason;"
-        f" {document['messages']:,} messages; {document['workers_died']:,} workers died"
+        f" {document['messages']:,} messages; workers that died: {document['workers_died']:,}"
     )
     console.print(
         f"The phones accepted {document['phones_accepted']:,};"

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import orjson
 
 from agent.store.sql import Connection, execute, fetch, fetch_value
+from agent.store.waking import wake_held
 
 EVERYWHERE = "*"
 PROBE_FIRST = timedelta(minutes=1)
@@ -123,5 +124,5 @@ async def close_breakers(
         now=now, before=before, by="probe", proofs=[proof],
     )  # fmt: skip
     if closed:
-        await execute(conn, "wake_held", now=now, rules=[HALTED], most=None)
+        await wake_held(conn, [HALTED], now)
     return closed

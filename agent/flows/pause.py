@@ -12,7 +12,8 @@ import asyncpg
 
 from agent.domain.ladder_compile import CHANNELS
 from agent.flows.portfolios import Portfolio, load_portfolios
-from agent.store.sql import Connection, execute, fetch, fetch_value
+from agent.store.sql import Connection, fetch, fetch_value
+from agent.store.waking import wake_held
 
 EVERYWHERE = 0
 
@@ -111,12 +112,8 @@ async def resume(
         )
         woken = 0
         if closed is not None:
-            woken = await execute(
-                conn,
-                "wake_paused",
-                portfolio=place.portfolio_id,
-                scope=switch.scope.value,
-                now=now,
+            woken = await wake_held(
+                conn, [f"paused:{switch.scope}"], now, portfolio_id=place.portfolio_id
             )
     return Switched(switch.scope, place.subject, place.portfolio, closed is not None, woken)
 

@@ -10,8 +10,12 @@ from agent.domain.frame import Role
 from agent.flows.pause import Unclear, no_portfolio, raise_portfolio
 from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.flows.rules import BY_PLACE
-from agent.store.sql import execute, fetch_value
+from agent.store.sql import fetch_value
+from agent.store.waking import wake_held
 from schedules import conduct_names
+
+# What a notice waits for where a pack is not there, or a fact that one asks for.
+_WAITING_FOR_RULES = ("pack-missing:%", "ENGINE-FACT-MISSING%")
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +60,7 @@ async def choose(
             conn, "choose_rules", portfolio=portfolio.id, role=role, packs=list(packs),
             reason=reason, by=by, now=now,
         )  # fmt: skip
-        woken = await execute(conn, "wake_held_by_rules", portfolio=portfolio.id, now=now)
+        woken = await wake_held(conn, _WAITING_FOR_RULES, now, portfolio_id=portfolio.id)
     return Chosen(name, role, packs, woken)
 
 

@@ -16,6 +16,7 @@ from agent.clock import Clock
 from agent.flows.breakers import EVERYWHERE, HALTED, Proof, Route
 from agent.flows.carriers import PACE
 from agent.store.sql import Connection, execute, fetch, fetch_value
+from agent.store.waking import wake_held
 
 STAFF = "staff"
 # Enough for the one message that tries it, even if some of these may not be sent just now.
@@ -244,4 +245,4 @@ def _takes(order: Order) -> timedelta | None:
 
 
 async def _wake(conn: Connection, rule: str, most: int | None, now: datetime) -> int:
-    return await execute(conn, "wake_held", now=now, rules=[rule], most=most)
+    return await wake_held(conn, [rule], now, most=most)

@@ -9,7 +9,7 @@ from typing import Any
 
 import asyncpg
 
-from agent.store.sql import Connection, fetch, statements
+from agent.store.sql import Connection, fetch, fetch_value, statements
 
 BATCH = 2_000
 
@@ -50,6 +50,12 @@ async def violations(conn: Connection, statement: str, known: Mapping[str, Any])
     rows = await fetch(conn, statement, **wanted)
     total = rows[0]["total"] if rows else 0
     return Violations(total, tuple(f"{row['subject']}: {row['detail']}" for row in rows))
+
+
+async def newest_fact(conn: Connection) -> datetime | None:
+    """When the last event was taken in or the last attempt begun."""
+    newest: datetime | None = await fetch_value(conn, "newest_fact")
+    return newest
 
 
 async def schedules(conn: Connection) -> list[StoredSchedule]:

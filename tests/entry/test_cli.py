@@ -66,6 +66,16 @@ def test_a_traceback_on_request() -> None:
     assert "Traceback" in duly("migrate", DULY_DATABASE_URL=NOWHERE, DULY_TRACEBACK="1").err
 
 
+@pytest.mark.parametrize("asked", ["senders", "portfolio", "invariants", "pause all --reason x"])
+def test_a_database_without_schema_is_2_and_says_what_to_do(
+    empty_database_url: str, asked: str
+) -> None:
+    answer = duly(*asked.split(), DULY_DATABASE_URL=empty_database_url)
+    assert (answer.code, answer.err) == (
+        2, "duly: that database has no schema yet; run `duly migrate`\n",
+    )  # fmt: skip
+
+
 def test_migrate_brings_the_schema_up_once(empty_database_url: str) -> None:
     settings = {"DULY_DATABASE_URL": empty_database_url}
     assert duly("migrate", "--check", **settings).code == 1

@@ -188,3 +188,6 @@ def test_the_commands(command: CliRunner, database_url: str, keyring: Keyring) -
     assert "Please pay NGN 6,500.00" in result.stdout
     assert isinstance(command.invoke(app, ["why", "L9"]).exception, Refused)
     assert isinstance(command.invoke(app, ["invariants", "--at", "today"]).exception, Refused)
+    early = command.invoke(app, ["invariants", "--at", "2016-03-01T12:00:00+00:00"]).exception
+    assert isinstance(early, Refused)
+    assert "has facts up to 2016-03-" in str(early)

@@ -571,3 +571,7 @@ left join lateral (
 ) old on true
 where t.state not in ('refused', 'absent')
 order by t.portfolio_id, t.borrower_id, t.begun_at, t.token;
+
+-- name: newest_fact
+-- When the last event was taken in or the last attempt begun; null in an empty database.
+select greatest((select max(received_at) from ledger_event), (select max(begun_at) from attempt));

@@ -30,25 +30,3 @@ returning id;
 update pause set resumed_at = :now, resumed_by = :by, resumed_rev = :rev, resume_reason = :reason
 where portfolio_id = :portfolio and scope = :scope and subject = :subject and resumed_at is null
 returning id;
-
--- name: wake_paused
--- Notices whose last decision was a snooze under such a switch are looked at again at once. One that a
--- begin has locked is left to it: it waits for us and then sees no switch.
-with last as (
-    select n.portfolio_id, n.loan_id, n.anchor, n.stage
-    from notice n
-    cross join lateral (
-        select d.verdict, d.rules from decision d
-        where d.portfolio_id = n.portfolio_id and d.loan_id = n.loan_id and d.anchor = n.anchor
-          and d.stage = n.stage
-        order by d.decided_at desc, d.id desc limit 1
-    ) d
-    where (:portfolio::int = 0 or n.portfolio_id = :portfolio)
-      and n.state in ('waiting', 'awaiting_receipt') and n.next_at > :now
-      and d.verdict = 'snooze' and 'paused:' || :scope::text = any(d.rules)
-    for update of n skip locked
-)
-update notice n set next_at = :now
-from last l
-where n.portfolio_id = l.portfolio_id and n.loan_id = l.loan_id and n.anchor = l.anchor
-  and n.stage = l.stage;

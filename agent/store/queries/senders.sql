@@ -123,29 +123,6 @@ where portfolio_id = 0 and channel = :channel and sender = :sender and not_befor
 insert into sender_act (portfolio_id, channel, sender, country, act, part_takes, reason, acted_by, at, changed)
 values (0, :channel, :sender, :country, :act, :part_takes, :reason, :by, :now, :changed);
 
--- name: wake_held
--- Notices whose last decision was a snooze for one of these reasons are looked at again at once, in every
--- portfolio: a sender serves them all. Those that a begin has locked are left to it.
-with last as (
-    select n.portfolio_id, n.loan_id, n.anchor, n.stage
-    from notice n
-    cross join lateral (
-        select d.verdict, d.rules from decision d
-        where d.portfolio_id = n.portfolio_id and d.loan_id = n.loan_id and d.anchor = n.anchor
-          and d.stage = n.stage
-        order by d.decided_at desc, d.id desc limit 1
-    ) d
-    where n.state in ('waiting', 'awaiting_receipt') and n.next_at > :now
-      and d.verdict = 'snooze' and d.rules && :rules::text[]
-    order by n.next_at
-    limit :most::bigint
-    for update of n skip locked
-)
-update notice n set next_at = :now
-from last l
-where n.portfolio_id = l.portfolio_id and n.loan_id = l.loan_id and n.anchor = l.anchor
-  and n.stage = l.stage;
-
 -- name: known_senders
 -- Every sender that ever had a line or a breaker, with its line.
 select k.channel, k.sender, coalesce(p.busy_until, 'epoch') as busy_until,
