@@ -2,6 +2,7 @@
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import asyncpg
 import orjson
@@ -73,6 +74,15 @@ async def test_each_phone_hears_through_its_own_provider(
         apns = orjson.loads(iphone.pushed[0].body)
     assert (len(android.got), len(browser.got), len(iphone.pushed)) == (1, 1, 1)
     assert 1 <= int(sent["android"]["ttl"].removesuffix("s")) <= 4 * 3600
+    neutral_and_named_apart(sent, apns, web)
+    known = {row["token"] for row in await pool.fetch("select token from attempt")}
+    assert {sent["data"]["duly_token"], apns["duly_token"]} < known
+
+
+def neutral_and_named_apart(
+    sent: dict[str, Any], apns: dict[str, Any], web: dict[str, Any]
+) -> None:
+    """Nothing of the debt shows on a locked screen; each phone knows a loan and a notice by its own name."""
     shown = [
         sent["notification"],
         apns["aps"]["alert"],
@@ -85,8 +95,6 @@ async def test_each_phone_hears_through_its_own_provider(
     assert {len(thread) for thread in threads} == {32}
     assert len(threads) == 3
     assert len({sent["data"]["duly_notice"], apns["duly_notice"], web["data"]["duly_notice"]}) == 3
-    known = {row["token"] for row in await pool.fetch("select token from attempt")}
-    assert {sent["data"]["duly_token"], apns["duly_token"]} < known
 
 
 async def with_apps(pool: asyncpg.Pool, keyring: Keyring, addresses: list[tuple[str, str]]) -> None:

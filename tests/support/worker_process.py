@@ -11,13 +11,11 @@ import os
 import signal
 import sys
 import tomllib
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
 
-import aiohttp
 import asyncpg
 
 from agent.adapters.deadman import SendGuard, dead_man
@@ -35,10 +33,8 @@ from agent.store.keyring import Keyring
 from agent.telemetry import set_up_logging
 from channels.base import Channel
 from channels.sandbox.client import SandboxHttpChannel, open_session
-from channels.sms_twilio.channel import Account, TwilioSms
 from schedules import conduct_text
 from templates import all_texts
-from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,6 @@ class WorkerConfig:
     sweep_seconds: float = 0.05
     window_seconds: float = DISPATCH_WINDOW.total_seconds()
     dead_man: bool = True
-    twilio: bool = False
 
     def write(self, path: Path) -> Path:
         """As a file for the process."""
@@ -76,26 +71,6 @@ def house_pack() -> Pack:
     found = compile_pack(tomllib.loads(conduct_text("house")), "test")
     assert isinstance(found, Pack)
     return found
-
-
-def twilio_channel(
-    session: aiohttp.ClientSession, url: str, master_key: str, monotonic: Callable[[], float]
-) -> TwilioSms:
-    """Texts through the Twilio stand-in; callbacks come to whom the status address names."""
-    key = Keyring(bytes.fromhex(master_key)).callback_key
-    account = Account(ACCOUNT, AUTH_TOKEN, "+15005550006", "", key, url)
-    return TwilioSms(session, account, monotonic)
-
-
-def channel_of(
-    config: WorkerConfig, session: aiohttp.ClientSession, monotonic: Callable[[], float]
-) -> Channel:
-    """The way out that the configuration names."""
-    if not config.twilio:
-        return SandboxHttpChannel(session, config.phone_url, "sms", monotonic)
-    channel = twilio_channel(session, config.phone_url, config.master_key, monotonic)
-    public = (config.status_url or "").partition("/webhooks/")[0]
-    return TwilioSms(session, replace(channel.account, public_url=public), monotonic)
 
 
 def lane_of(
@@ -132,7 +107,7 @@ async def work(config: WorkerConfig) -> int:
         session = await stack.enter_async_context(open_session())
         async with pool.acquire() as conn:
             found = await load_portfolios(conn, clock.now())
-        channel = channel_of(config, session, clock.monotonic)
+        channel = SandboxHttpChannel(session, config.phone_url, "sms", clock.monotonic)
         guard = dead_man(clock.monotonic, real_clock=config.dead_man)
         lanes_of = {
             one.id: lane_of(config, pool, one, clock, channel, guard) for one in found.values()
