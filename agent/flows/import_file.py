@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from agent.clock import Clock, seconds
 from agent.domain.mapping import Mapping
+from agent.flows.growth import Growth
 from agent.flows.import_csv import pending_rows
 from agent.flows.import_source import Break, Numbered, Source
 from agent.flows.intake import BATCH, Desk, Problem, Taken, read_in_slices, take_batch
@@ -67,7 +68,7 @@ async def import_file(
     begun, done = seconds(), Imported()
     source = Source(path)
     batches = _batches(source, _pending(source, mapping, done.notes))
-    upcoming = asyncio.create_task(_read_next(desk, batches))
+    upcoming, growth = asyncio.create_task(_read_next(desk, batches)), Growth(desk.pool)
     try:
         while (found := await upcoming) is not None:
             upcoming = asyncio.create_task(_read_next(desk, batches))
@@ -79,6 +80,8 @@ async def import_file(
                 refused(problem)
             taken.problems.clear()
             done.taken.add(taken)
+            if prepare is None:
+                await growth.note(done.taken.applied)
             progress(upto, source.size)
     finally:
         await asyncio.wait([upcoming])

@@ -17,6 +17,7 @@ from agent.domain.calendar import ONE_DAY, instant, local_date
 from agent.domain.event import Opened, Updated
 from agent.domain.frame import Role
 from agent.flows.dispatch import LaneCounts, run_lane
+from agent.flows.growth import Growth
 from agent.flows.intake import BATCH, Desk, Taken, take_batch
 from agent.flows.lane import Lane, Limits
 from agent.flows.passing import lift_holds, pass_time
@@ -130,6 +131,7 @@ class Replay:
         self._stirred = False
         self._dirty = False
         self._planned_at = history.first - PLAN_EVERY
+        self._growth = Growth(pool)
 
     async def run(self, until: datetime | None, progress: Progress) -> Played:
         """Play until nothing more can become due, or until an instant."""
@@ -213,6 +215,7 @@ class Replay:
         await self._timed("time", self._pass(at))
         await self._timed("planning", self._plan(at))
         await self._timed("dispatch", self._dispatch(at))
+        await self._growth.note(self.played.taken.applied + self.played.planned)
 
     async def _timed(self, phase: str, work: Awaitable[None]) -> None:
         begun = seconds()

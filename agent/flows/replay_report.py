@@ -15,11 +15,12 @@ from agent.domain.calendar import local_date
 from agent.domain.conduct import Pack
 from agent.domain.ladder import Ladder
 from agent.domain.report import Report, ReportBuilder, report_json
+from agent.flows.growth import gather_statistics
 from agent.flows.invariants import Finding, check
 from agent.flows.replay import Played
 from agent.flows.replay_records import decisions, messages, outcomes
 from agent.store.keyring import Keyring
-from agent.store.sql import Connection, execute, fetch
+from agent.store.sql import Connection, fetch
 
 _LINE = orjson.OPT_APPEND_NEWLINE
 
@@ -43,8 +44,7 @@ async def write_out(
     """Check the invariants and write the five files into `out`, a folder that exists."""
     assert played.until is not None
     began = seconds()
-    async with pool.acquire() as conn:
-        await execute(conn, "gather_statistics")
+    await gather_statistics(pool)
     findings = await check(pool, keyring, played.until, packs=told.packs)
     played.phases["invariants"] = seconds() - began
     began = seconds()

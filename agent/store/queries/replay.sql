@@ -57,10 +57,6 @@ select id, name from portfolio where id > 0 order by id;
 -- How many people a run was about.
 select count(*) as borrowers from borrower;
 
--- name: gather_statistics
--- A database that was filled in a minute has none yet, and whole-table questions need them.
-analyze;
-
 -- name: simulated_attempts
 -- Every attempt, and whether we hold it proven that the phone's network took it.
 with tried as (
