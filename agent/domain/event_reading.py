@@ -160,7 +160,7 @@ def positive_amount(value: object, currency: str, key: str = "amount") -> int:
     """Minor units above zero; raises the internal refusal that `parse_event` turns into a reason."""
     amount = parse_amount(value, currency)
     if isinstance(amount, AmountProblem):
-        raise _Bad(Reason.BAD_AMOUNT, key)
+        raise _Bad(Reason.BAD_AMOUNT, f"{key}: {amount}")
     if amount <= 0:
         raise _Bad(Reason.NOT_POSITIVE, key)
     return amount

@@ -34,6 +34,7 @@ class AmountProblem(StrEnum):
 
     UNKNOWN_CURRENCY = "unknown-currency"
     NOT_DECIMAL = "not-a-decimal"
+    FLOAT = "number-with-a-point-write-it-as-text"
     TOO_MANY_DIGITS = "more-digits-than-the-currency-has"
     TOO_LARGE = "too-large"
 
@@ -56,6 +57,8 @@ def parse_amount(value: object, currency: str) -> int | AmountProblem:
         return _bounded(value * 10**exponent)
     if isinstance(value, Decimal):
         return _from_decimal(value, exponent)
+    if isinstance(value, float):
+        return AmountProblem.FLOAT
     return _from_text(value, exponent) if isinstance(value, str) else AmountProblem.NOT_DECIMAL
 
 

@@ -12,6 +12,8 @@ import typer
 from agent.entry.output import PROBLEMS, AsJson, Refused, run, show
 
 if TYPE_CHECKING:
+    from collections.abc import Set as AbstractSet
+
     from rich.console import Console
 
     from agent.domain.mapping import Mapping
@@ -59,11 +61,12 @@ def import_(
     if not file.is_file():
         raise Refused(f"{file} is not a file")
     compiled = _mapping_for(file, mapping)
-    report = _ErrorFile(errors or file.with_name(f"{file.name}.errors.ndjson"))
+    report = ErrorFile(errors or file.with_name(f"{file.name}.errors.ndjson"))
     with report.open(), _bar(file, wanted=not as_json) as progress:
         done = run(
             _import(file, compiled, portfolio, lender, report.add, progress, dry_run=dry_run)
         )
+        report.forget(done.taken.came)
     document = _document(file, done, report, dry_run=dry_run)
     show(document, as_json=as_json, pleasant=lambda console: _print(console, document))
     if not done.complete:
@@ -140,7 +143,7 @@ async def _import(
 
 
 @dataclass(slots=True)
-class _ErrorFile:
+class ErrorFile:
     """Refused lines by number: made with the first one; one of an earlier run does not stay."""
 
     path: Path
@@ -176,6 +179,20 @@ class _ErrorFile:
         except OSError as trouble:
             self.problem = f"{self.path} cannot be written: {trouble.strerror}"
 
+    def forget(self, came: "AbstractSet[str]") -> None:
+        """Take out the events that were refused at first and applied with what came further down."""
+        import orjson
+
+        if not came or self._file is None:
+            return
+        self._file.close()
+        rows = self.path.read_bytes().splitlines(keepends=True)
+        kept = [row for row in rows if orjson.loads(row).get("event") not in came]
+        self.count = len(kept)
+        self._file = self.path.open("wb") if kept else None
+        if self._file is not None:
+            self._file.writelines(kept)
+
 
 @contextmanager
 def _bar(file: Path, *, wanted: bool) -> Iterator[Callable[[int, int], None]]:
@@ -199,7 +216,7 @@ def _bar(file: Path, *, wanted: bool) -> Iterator[Callable[[int, int], None]]:
         yield lambda done, size: bar.update(task, completed=done, total=size)
 
 
-def _document(file: Path, done: "Imported", report: _ErrorFile, *, dry_run: bool) -> dict[str, Any]:
+def _document(file: Path, done: "Imported", report: ErrorFile, *, dry_run: bool) -> dict[str, Any]:
     taken, broken, spent = done.taken, done.broken, done.seconds
     events = taken.applied + taken.duplicates + taken.rejected.total()
     notes = [*done.notes, *([report.problem] if report.problem else [])]
@@ -245,6 +262,6 @@ def _print(console: "Console", document: dict[str, Any]) -> None:
         console.print(f"  refused lines are listed in {escape(document['errors_file'])}")
     if broken := document["broken"]:
         console.print(
-            f"[red]The file breaks off[/] at byte {broken['byte']:,}: {escape(broken['why'])}. "
-            f"The {broken['after_line']:,} lines before it were read."
+            f"[red]The file breaks off[/] after {broken['after_line']:,} whole lines, which were read; "
+            f"at byte {broken['byte']:,}: {escape(broken['why'])}"
         )

@@ -24,6 +24,7 @@ from agent.flows.intake_work import People
 from agent.flows.portfolios import Founding, Portfolio, ensure_portfolios
 from agent.flows.reading import Read, Unread, read_lines, whole
 from agent.flows.routing import (
+    PARKED,
     Item,
     Places,
     drop_known,
@@ -72,20 +73,38 @@ class Taken:
     unparked: int = 0
     outcomes: int = 0
     problems: list[Problem] = field(default_factory=list)
+    # refused until what they wait for comes, and those for which it has come
+    waiting: Counter[tuple[str, Reason]] = field(default_factory=Counter)
+    came: set[str] = field(default_factory=set)
 
     def add(self, other: "Taken") -> None:
-        """Fold another batch's counts in."""
+        """Fold a later batch in. What it brought a thing for that had waited is refused no longer."""
         self.applied += other.applied
         self.duplicates += other.duplicates
         self.rejected += other.rejected
         self.unparked += other.unparked
         self.outcomes += other.outcomes
         self.problems += other.problems
+        if other.came:
+            self._settle(other.came)
+        self.waiting += other.waiting
+
+    def _settle(self, came: set[str]) -> None:
+        settled = [key for key in self.waiting if key[0] in came]
+        for key in settled:
+            times = self.waiting.pop(key)
+            self.rejected[key[1]] -= times
+            self.duplicates += times - 1
+            self.came.add(key[0])
+        self.rejected = +self.rejected
+        self.problems = [one for one in self.problems if one.event_id not in self.came]
 
     def refuse(self, line: int, rejected: Rejected, event_id: str | None = None) -> None:
         """Count one line that was kept with a reason."""
         self.rejected[rejected.reason] += 1
         self.problems.append(Problem(line, rejected.reason, rejected.detail, event_id))
+        if event_id is not None and rejected.reason in PARKED:
+            self.waiting[event_id, rejected.reason] += 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +205,7 @@ async def _keep_lines(
     conn: Connection, desk: Desk, unreads: Sequence[Unread], now: datetime, taken: Taken
 ) -> None:
     for unread in unreads:
-        taken.refuse(unread.line, Rejected(unread.reason, unread.detail))
+        taken.refuse(unread.line, Rejected(unread.reason, unread.detail), unread.event_id)
     await execute(
         conn,
         "keep_lines",
@@ -295,7 +314,7 @@ def _reused(item: Item) -> Unread:
     event = {"id": item.event.id, "type": item.event.type, "time": item.event.at.isoformat()}
     event["subject"] = item.event.subject
     body = orjson.dumps({**event, "data": whole(item.read.public, hidden)})
-    return Unread(Reason.ID_REUSED, "id", item.line, item.read.sha256, body)
+    return Unread(Reason.ID_REUSED, "id", item.line, item.read.sha256, body, item.event.id)
 
 
 async def _record(
@@ -318,7 +337,9 @@ async def _record(
 def _count(item: Item, taken: Taken) -> None:
     if item.refused is None:
         taken.applied += 1
-        taken.unparked += item.read is None
+        if item.read is None:
+            taken.unparked += 1
+            taken.came.add(item.event.id)
     elif item.read is not None:
         taken.refuse(item.line, item.refused, item.event.id)
 

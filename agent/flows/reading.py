@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import orjson
 
 from agent.domain.event import Event, Reason, Rejected
-from agent.domain.event_reading import parse_event
+from agent.domain.event_reading import REF_MAX, parse_event
 
 # What may lie readable in the database: the fields that a type of event is read from. Anything else
 # that a ledger sends may be about a person.
@@ -51,6 +51,7 @@ class Unread:
     line: int
     sha256: bytes
     body: bytes
+    event_id: str | None = None
 
 
 class Pending(NamedTuple):
@@ -116,13 +117,19 @@ def read_mapping(number: int, raw: object, body: bytes) -> Read | Unread:
     found = parse_event(raw)
     if isinstance(found, Rejected):
         digest = hashlib.sha256(body).digest()
-        return Unread(found.reason, found.detail, number, digest, body)
+        return Unread(found.reason, found.detail, number, digest, body, _id_of(raw))
     assert isinstance(raw, dict)
     # the same event in another order of keys is the same event
     digest = hashlib.sha256(orjson.dumps(raw, option=orjson.OPT_SORT_KEYS)).digest()
     public, personal = _split(found.type, raw["data"])
     sealed = orjson.dumps(personal) if personal else None
     return Read(found, number, digest, public, sealed)
+
+
+def _id_of(raw: object) -> str | None:
+    """What the ledger calls an event that cannot be used, so that its sender finds it again."""
+    named = raw.get("id") if isinstance(raw, dict) else None
+    return named if isinstance(named, str) and 0 < len(named) <= REF_MAX else None
 
 
 def _split(kind: str, data: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

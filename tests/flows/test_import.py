@@ -11,8 +11,10 @@ import orjson
 import pytest
 
 from agent.clock import VirtualClock
+from agent.domain.event import Reason
 from agent.domain.mapping import Mapping
 from agent.domain.mapping_compile import compile_mapping
+from agent.entry.import_command import ErrorFile
 from agent.flows import import_csv
 from agent.flows import import_file as importing
 from agent.flows.import_file import Imported, import_file
@@ -171,6 +173,51 @@ async def test_a_loans_history_is_applied_together(
     assert [row["type"] for row in kinds] == ["account.paid_off"]
 
 
+async def test_what_came_too_early_is_refused_only_until_its_loan_comes(
+    office: Office, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importing, "WINDOW_LINES", 2)
+    early = [paid("L", "p", "1.00", "2024-01-20"), paid("never", "p", "1.00", "2024-01-20")]
+    others = [opened("M"), opened("N")]
+    done = await office.take("a.ndjson", ndjson([*early, *others, early[0], opened("L")]))
+    assert dict(done.taken.rejected) == {"unknown-loan": 1}
+    assert (done.taken.applied, done.taken.unparked, done.taken.came) == (4, 1, {"L:p"})
+    assert done.lines == done.taken.applied + done.taken.rejected.total() + done.taken.duplicates
+
+
+def test_the_error_file_lists_what_stayed_refused(tmp_path: Path) -> None:
+    errors = ErrorFile(tmp_path / "errors")
+    with errors.open():
+        errors.add(Problem(1, Reason.UNKNOWN_LOAN, "subject", "early"))
+        errors.add(Problem(2, Reason.BAD_AMOUNT, "amount", None))
+        errors.forget({"early"})
+    assert [orjson.loads(line)["line"] for line in errors.path.read_bytes().splitlines()] == [2]
+    errors = ErrorFile(errors.path)
+    with errors.open():
+        errors.add(Problem(1, Reason.UNKNOWN_LOAN, "subject", "early"))
+        errors.forget({"early"})
+    assert (errors.count, errors.path.exists()) == (0, False)
+
+
+@pytest.mark.parametrize(
+    ("amount", "detail"),
+    [
+        (1600.5, "number-with-a-point-write-it-as-text"),
+        ("1,600.00", "not-a-decimal"),
+        ("1600.005", "more-digits-than-the-currency-has"),
+        ("9" * 30, "too-large"),
+    ],
+)
+async def test_a_bad_amount_is_told_with_its_event_and_its_reason(
+    office: Office, amount: object, detail: str
+) -> None:
+    bad = opened("L", installments=[{"number": 1, "due_on": "2024-01-15", "amount": amount}])
+    await office.take("a.ndjson", ndjson([bad]))
+    assert [(p.event_id, p.detail) for p in office.problems] == [
+        (bad["id"], f"installments.amount: {detail}")
+    ]
+
+
 async def test_windows_bound_what_is_held(office: Office, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(importing, "WINDOW_LINES", 11)
     assert (await office.take("a.ndjson", ndjson(EVENTS))).taken.applied == 120
@@ -295,7 +342,7 @@ async def test_rows_become_loans_and_payments(office: Office) -> None:
     assert done.notes == ["columns that the mapping does not use: Teller"]
     found = sorted((p.line, p.reason.value, p.detail) for p in office.problems)
     assert found == [
-        (7, "bad-amount", "amount"),
+        (7, "bad-amount", "amount: more-digits-than-the-currency-has"),
         (8, "bad-time", "Date"),
         (9, "bad-row", "cells"),
         (10, "bad-row", "row"),

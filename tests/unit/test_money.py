@@ -46,7 +46,7 @@ def test_amount_is_read_exactly(value: object, currency: str, minor: int) -> Non
     ("value", "currency", "problem"),
     [
         ("1.00", "XXX", AmountProblem.UNKNOWN_CURRENCY),
-        (6500.0, "NGN", AmountProblem.NOT_DECIMAL),
+        (6500.0, "NGN", AmountProblem.FLOAT),
         (True, "NGN", AmountProblem.NOT_DECIMAL),
         (None, "NGN", AmountProblem.NOT_DECIMAL),
         ("", "NGN", AmountProblem.NOT_DECIMAL),
