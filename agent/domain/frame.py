@@ -96,14 +96,16 @@ def country_of(number: str, countries: Iterable[Country]) -> str | None:
     return max(fitting, key=lambda c: len(c.calling_code)).code if fitting else None
 
 
-def framed(body: str, lender: str, frame: Frame, country: Country | None, setting: Setting) -> str:
-    """The finished text: signature, body, disclosure, opt-out line, each where it is due."""
+def framing(
+    lender: str, frame: Frame, country: Country | None, setting: Setting
+) -> tuple[str, str]:
+    """What stands before a text and after it: signature; disclosure and opt-out line where they are due."""
     signature = frame.signature
     if country is not None and country.signature is not None:
         signature = country.signature
-    pieces = (body, _disclosure(frame, country, setting), _opt_out(frame, country, setting))
-    joined = frame.joint.join(piece for piece in pieces if piece)
-    return signature.replace(LENDER, lender) + joined
+    pieces = ("", _disclosure(frame, country, setting), _opt_out(frame, country, setting))
+    after = frame.joint.join(piece for at, piece in enumerate(pieces) if piece or not at)
+    return signature.replace(LENDER, lender), after
 
 
 def _disclosure(frame: Frame, country: Country | None, setting: Setting) -> str:

@@ -12,21 +12,14 @@ and nothing of the debt; its first line is the title.
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass, field, replace
 from datetime import date
-from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
-from babel import Locale, UnknownLocaleError
-from babel.dates import format_date
-from babel.numbers import NumberPattern
-
-from agent.domain.frame import PLAIN, Country, Frame, Setting, framed
+from agent.domain.frame import PLAIN, Country, Frame, Setting, framing
 from agent.domain.ladder import Action, Ladder, Problem
-from agent.domain.money import minor_units
-from agent.domain.segments import forcing
+from agent.domain.spelling import LAST_RESORT, amount_text, date_text, language_of
 
 NAMES = ("lender", "loan", "amount", "due_date", "days_late", "days_left")
 # `code` is NGN 6,500.00; `unit` is 6,500.00元 where the language has a word for the currency;
@@ -34,18 +27,14 @@ NAMES = ("lender", "loan", "amount", "due_date", "days_late", "days_left")
 AMOUNT_FORMATS = ("code", "unit", "whole")
 DATE_FORMATS = ("medium", "long", "weekday", "iso")
 FORMATS = {"amount": AMOUNT_FORMATS, "due_date": DATE_FORMATS}
+OF_ONE_LOAN = frozenset({"loan", "amount"})
 PUSH_NAMES = ("lender",)
 PUSH_SUFFIX = ".push"
 NEUTRAL = "neutral"
-LAST_RESORT = "en"
 NOWHERE = Setting()
 TEXT_MAX = 1000
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z]+)?)\}")
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
-# What Babel writes and a phone's basic alphabet lacks, or what no reader can see.
-_PLAIN = str.maketrans(
-    {"\u00a0": " ", "\u202f": " ", "\u2019": "'", "\u200e": "", "\u200f": "", "\u2212": "-"}
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +70,15 @@ class Wording(NamedTuple):
     currency: str
     due_on: date
     today: date
+
+
+class _Outline(NamedTuple):
+    """What messages of one text in one setting have in common: only what is of one loan is left open."""
+
+    title: str | None
+    body: Template
+    locale: str
+    reader: str
 
 
 class Composed(NamedTuple):
@@ -192,22 +190,58 @@ def compose(
     setting: Setting = NOWHERE,
 ) -> Composed | Problem:
     """One message in the first locale of the borrower's chain that has a text for it, framed."""
+    outline = _outline(
+        texts, message, channel, locale, wording.lender, wording.due_on, wording.today, setting
+    )
+    if isinstance(outline, Problem):
+        return outline
+    title, body, text_locale, reader = outline
+    values = {asked: _value(asked, wording, reader) for asked in body.names}
+    return Composed(title, render(body, values), text_locale)
+
+
+@lru_cache(maxsize=4096)
+def _outline(
+    texts: Texts,
+    message: str,
+    channel: str,
+    locale: str,
+    lender: str,
+    due_on: date,
+    today: date,
+    setting: Setting,
+) -> _Outline | Problem:
+    shared = Wording(lender, "", 0, "", due_on, today)
     for candidate in chain(locale):
+        reader = _reader(locale, candidate)
         if channel == "push":
             pair = texts.push.get((candidate, message)) or texts.push.get((candidate, NEUTRAL))
             if pair is not None:
-                values = worded(wording, locale, candidate, pair[0].names + pair[1].names)
-                return Composed(render(pair[0], values), render(pair[1], values), candidate)
+                title, body = (_partly(template, shared, reader) for template in pair)
+                return _Outline("".join(title.literals), body, candidate, reader)
         elif (template := texts.sms.get((candidate, message))) is not None:
-            body = render(template, worded(wording, locale, candidate, template.names))
-            frame, country = (
-                texts.frames.get(candidate, PLAIN),
-                texts.countries.get(setting.country or ""),
-            )
-            return Composed(None, framed(body, wording.lender, frame, country, setting), candidate)
+            frame = texts.frames.get(candidate, PLAIN)
+            country = texts.countries.get(setting.country or "")
+            around = framing(lender, frame, country, setting)
+            return _Outline(None, _partly(template, shared, reader, *around), candidate, reader)
     return Problem(
         f"{message} ({channel})", "no text in any locale", f"write {LAST_RESORT} at least"
     )
+
+
+def _partly(
+    template: Template, shared: Wording, reader: str, before: str = "", after: str = ""
+) -> Template:
+    """A text with what is around it and with all filled in but what is of one loan."""
+    literals, names = [before + template.literals[0]], []
+    for name, literal in zip(template.names, template.literals[1:], strict=True):
+        if name.partition(":")[0] in OF_ONE_LOAN:
+            names.append(name)
+            literals.append(literal)
+        else:
+            literals[-1] += _value(name, shared, reader) + literal
+    literals[-1] += after
+    return Template(tuple(literals), tuple(names))
 
 
 # Who reads traditional characters, and whose texts stand in for theirs.
@@ -219,7 +253,7 @@ def chain(locale: str) -> tuple[str, ...]:
     """Locales to look for, nearest first: `en-NG`, `en`; `zh-HK`, `zh-TW`, `zh-CN`, `en`; `sw`, `en`."""
     if not _LOCALE.fullmatch(locale):
         return (LAST_RESORT,)
-    language, rest = _language(locale), re.split("[-_]", locale)[1:]
+    language, rest = language_of(locale), re.split("[-_]", locale)[1:]
     regions = [part.upper() for part in rest if len(part) == 2]
     found = [f"{language}-{region}" for region in regions]
     found += _chinese(regions, rest) if language == "zh" else [language]
@@ -235,11 +269,6 @@ def _chinese(regions: Sequence[str], subtags: Sequence[str]) -> list[str]:
     return ["zh-TW", "zh-CN"] if traditional else ["zh-CN", "zh-TW"]
 
 
-@lru_cache(maxsize=1024)
-def _language(locale: str) -> str:
-    return re.split("[-_]", locale)[0].lower()
-
-
 def worded(
     wording: Wording, locale: str, text_locale: str, names: Sequence[str] = NAMES
 ) -> Mapping[str, str]:
@@ -247,9 +276,13 @@ def worded(
 
     They are in the language of the text and the habits of the reader.
     """
-    same_language = _language(locale) == _language(text_locale)
-    reader = locale if same_language else text_locale
+    reader = _reader(locale, text_locale)
     return {asked: _value(asked, wording, reader) for asked in names}
+
+
+def _reader(locale: str, text_locale: str) -> str:
+    same_language = language_of(locale) == language_of(text_locale)
+    return locale if same_language else text_locale
 
 
 def _value(asked: str, wording: Wording, reader: str) -> str:
@@ -265,99 +298,3 @@ def _value(asked: str, wording: Wording, reader: str) -> str:
             return date_text(wording.due_on, reader, form or "medium")
     late = (wording.today - wording.due_on).days
     return str(max(0, late if name == "days_late" else -late))
-
-
-# What readers call a currency where a sign would cost UCS-2 or be refused by a gateway.
-_UNITS = {
-    ("zh", "CNY"): "{}元",
-    ("zh", "TWD"): "{}元",
-    ("zh", "HKD"): "{}港元",
-    ("id", "IDR"): "Rp{}",
-    ("en", "USD"): "${}",
-}
-
-
-@lru_cache(maxsize=16384)
-def amount_text(minor: int, currency: str, locale: str, form: str = "code") -> str:
-    """An amount for a reader, `NGN 6,500.00`: the code, grouped digits, plain characters only."""
-    digits = minor_units(currency)
-    exponent = 2 if digits is None else digits
-    if form == "whole" and minor % 10**exponent == 0:
-        minor, exponent = minor // 10**exponent, 0
-    unit = _UNITS.get((_language(locale), currency)) if form == "unit" else None
-    amount = _grouped(minor, locale, exponent)
-    return unit.format(amount) if unit else f"{currency} {amount}"
-
-
-def _grouped(minor: int, locale: str, exponent: int) -> str:
-    habit = _thousands(locale)
-    if habit is None or minor < 0:
-        return _spelled(minor, locale, exponent).translate(_PLAIN)
-    group, point = habit
-    whole, rest = divmod(minor, 10**exponent)
-    fraction = f"{point}{rest:0{exponent}d}" if exponent else ""
-    return f"{whole:,}".replace(",", group) + fraction
-
-
-def _spelled(minor: int, locale: str, exponent: int) -> str:
-    amount = Decimal(minor).scaleb(-exponent)
-    return str(_pattern(locale, exponent).apply(amount, _locale(locale)))
-
-
-@lru_cache(maxsize=1024)
-def _thousands(locale: str) -> tuple[str, str] | None:
-    """The two marks of a reader who writes plain digits in threes; None for every other habit.
-
-    Most do, and putting in two marks is thirty times quicker than asking what their habit is.
-    """
-    few, many = (
-        _spelled(minor, locale, 2).translate(_PLAIN) for minor in (123_456, 123_456_789_012)
-    )
-    found = re.fullmatch(r"1(\D)234(\D)56", few)
-    if found is None or not few.isascii():
-        return None
-    group, point = found[1], found[2]
-    return (group, point) if many == f"1{group}234{group}567{group}890{point}12" else None
-
-
-@lru_cache(maxsize=1024)
-def _pattern(locale: str, exponent: int) -> NumberPattern:
-    pattern: NumberPattern = copy(_locale(locale).decimal_formats[None])
-    pattern.frac_prec = (exponent, exponent)
-    return pattern
-
-
-@lru_cache(maxsize=4096)
-def date_text(day: date, locale: str, form: str = "medium") -> str:
-    """A date for a reader, its month in words wherever digits alone could be read two ways."""
-    if form == "iso":
-        return day.isoformat()
-    place = _locale(locale)
-    text = format_date(day, "long" if form == "long" else "medium", locale=place)
-    if not any(c.isalpha() for c in text):
-        text = format_date(day, "long", locale=place)
-    if form == "weekday":
-        text = _with_weekday(text, format_date(day, "EEE", locale=place), place.language)
-    return _cheap(text.translate(_PLAIN))
-
-
-def _cheap(text: str) -> str:
-    """`sab` for `sáb`: without its accents, where that is all that costs the costlier encoding."""
-    plain = {each.character: each.replacement for each in forcing(text)}
-    if None in plain.values():
-        return text
-    return "".join(plain.get(character) or character for character in text)
-
-
-def _with_weekday(text: str, weekday: str, language: str) -> str:
-    return f"{text}({weekday})" if language == "zh" else f"{weekday.rstrip('.')} {text}"
-
-
-@lru_cache(maxsize=1024)
-def _locale(tag: str) -> Locale:
-    for candidate in (tag.replace("_", "-"), _language(tag), LAST_RESORT):
-        try:
-            return Locale.parse(candidate, sep="-")
-        except (UnknownLocaleError, ValueError):
-            continue
-    return Locale(LAST_RESORT)

@@ -14,7 +14,6 @@ from agent.domain.content import THREATS, Said, WordList, links, said
 from agent.domain.frame import Country, Setting
 from agent.domain.ladder import Action, Ladder, Problem, Stage
 from agent.domain.message import (
-    LAST_RESORT,
     PUSH_SUFFIX,
     Composed,
     Template,
@@ -25,6 +24,7 @@ from agent.domain.message import (
     misfits,
 )
 from agent.domain.segments import GSM_7, Encoding, forcing, segments
+from agent.domain.spelling import LAST_RESORT
 
 PARTS_MAX = 2
 # A long name, a large amount, the longest month of most languages, the third digit of days.

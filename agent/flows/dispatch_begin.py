@@ -9,20 +9,15 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from agent.clock import new_token
+from agent.domain.alike import Kinds
 from agent.domain.delivery import DISPATCH_WINDOW, AttemptState, NoticeState
 from agent.domain.frame import Role
-from agent.domain.gate import (
-    Decision,
-    Point,
-    Verdict,
-    decide,
-    good_for,
-)
+from agent.domain.gate import Decision, Point, Verdict, good_for
 from agent.domain.ladder import Action, Problem
 from agent.domain.message import Composed, Wording, compose
 from agent.flows.carriers import Traffics, note_probes, note_turns, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, open_text_cases, store_acts
-from agent.flows.dispatch_case import Case, case_of, facts_hash, today_in
+from agent.flows.dispatch_case import Case, case_of, today_in
 from agent.flows.dispatch_conduct import Conduct, address_of, read_conduct
 from agent.flows.dispatch_texts import setting_of
 from agent.flows.lane import Lane, ladder_for
@@ -80,6 +75,7 @@ class _Batch:
 
     portfolio: int
     now: datetime
+    kinds: Kinds
     deadline_at: datetime
     deadline: float
     portfolio_rev: int = 0
@@ -102,7 +98,7 @@ async def begin(lane: Lane, most: int | None = None) -> Begun:
     """
     now = lane.clock.now()
     deadline = lane.clock.monotonic() + DISPATCH_WINDOW.total_seconds()
-    batch = _Batch(lane.portfolio.id, now, now + DISPATCH_WINDOW, deadline)
+    batch = _Batch(lane.portfolio.id, now, Kinds(now), now + DISPATCH_WINDOW, deadline)
     try:
         async with lane.pool.acquire() as conn, conn.transaction():
             claimed = await _begin(conn, lane, batch, most or lane.limits.batch)
@@ -130,8 +126,8 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch, most: int) -> int:
         for version in {notice.version for notice in notices}
     }
     for notice in notices:
-        case = case_of(notice, ladders[notice.version], facts, lane, batch.now, batch.conduct)
-        decision = _decide(case, lane, batch)
+        case = case_of(notice, ladders[notice.version], facts, lane, batch.kinds, batch.conduct)
+        decision = _decide(case, batch)
         batch.decisions.append((case, decision))
         for text, rule in decision.texts:
             batch.broken.setdefault(text, {})[rule] = None
@@ -163,8 +159,8 @@ def _begun(batch: _Batch, claimed: int) -> Begun:
     )
 
 
-def _decide(case: Case, lane: Lane, batch: _Batch) -> Decision:
-    decision = decide(case.facts, lane.rules_for(case.person.region).packs, batch.now)
+def _decide(case: Case, batch: _Batch) -> Decision:
+    decision = case.common.decide(case.facts)
     point = decision.point
     if decision.verdict is not Verdict.SEND or point is None:
         return decision
@@ -221,7 +217,7 @@ def _move(
     reason: str | None = None,
 ) -> Move:
     notice = case.notice
-    return Move(notice.key, notice.fence, state, next_at, notice.route, reason)
+    return Move(case.key, notice.fence, state, next_at, notice.route, reason)
 
 
 def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _Batch) -> None:
@@ -259,9 +255,7 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     sealed = seal(key, composed.body.encode(), body_place(outgoing.message.token))
     template = f"{composed.locale}/{case.stage.message}"
     batch.attempts.append(_attempt(case, row, outgoing, amount, template, sealed, batch))
-    facts.contacts.setdefault(case.person.id, []).append(
-        (case.notice.key, batch.now, row.point.channel)
-    )
+    facts.contacts.setdefault(case.person.id, []).append((case.key, batch.now, row.point.channel))
 
 
 def _text_refused(row: PointRow, composed: Composed, batch: _Batch) -> str | None:
@@ -286,7 +280,7 @@ def _outgoing(
     )  # fmt: skip
     return Outgoing(
         message,
-        case.notice.key,
+        case.key,
         case.notice.fence + 1,
         case.stage.channels.index(row.point.channel),
         len(case.stage.channels),
@@ -313,7 +307,7 @@ def _good_for(case: Case, point: Point, lane: Lane, batch: _Batch) -> int | None
     """Seconds that the provider may keep a message: its contact window ends what it may do with it."""
     if point.channel not in lane.carriers and point.channel not in lane.kept:
         return None
-    packs = lane.rules_for(case.person.region).packs
+    packs = case.rules.packs
     longest = good_for(case.facts, packs, batch.now, point.channel)
     traffic = batch.traffic.of(point.id)
     if traffic is not None and point.id in traffic.closes:
@@ -339,7 +333,7 @@ def _attempt(
 
 
 async def _write(conn: Connection, lane: Lane, batch: _Batch) -> None:
-    await insert_decisions(conn, [_stored(*made, lane, batch.now) for made in batch.decisions])
+    await insert_decisions(conn, [_stored(*made, batch) for made in batch.decisions])
     await begin_attempts(conn, batch.attempts, [one.route for one in batch.outgoing])
     await store_acts(conn, lane, batch.acts, batch.now)
     await move_notices(conn, lane.portfolio.id, batch.moves, batch.now)
@@ -348,9 +342,8 @@ async def _write(conn: Connection, lane: Lane, batch: _Batch) -> None:
     await open_text_cases(conn, lane, batch.broken, batch.now)
 
 
-def _stored(case: Case, decision: Decision, lane: Lane, now: datetime) -> NewDecision:
+def _stored(case: Case, decision: Decision, batch: _Batch) -> NewDecision:
     return NewDecision(
-        lane.portfolio.id, *case.notice.key, now, decision.verdict, decision.until, decision.rules,
-        facts_hash(case.facts), lane.rules_for(case.person.region).versions, case.loan.zone,
-        case.person.rev,
+        batch.portfolio, *case.key, batch.now, decision.verdict, decision.until, decision.rules,
+        case.common.fingerprint(case.facts), case.rules.versions, case.loan.zone, case.person.rev,
     )  # fmt: skip

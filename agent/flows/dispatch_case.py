@@ -1,13 +1,11 @@
 """What one notice's decision looks at: the facts read under the locks, as the gate wants them."""
 
-import hashlib
 from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
 from typing import NamedTuple
 
-import orjson
-
+from agent.domain.alike import Common, Kinds
 from agent.domain.calendar import local_date
 from agent.domain.conduct import Contact, ContactFacts
 from agent.domain.conduct_ways import Way
@@ -17,6 +15,7 @@ from agent.domain.standing import Status
 from agent.domain.zonetime import seconds_of
 from agent.flows.dispatch_conduct import NOTHING, Conduct, Told, quiet_of, waived_by, ways_of
 from agent.flows.lane import Lane
+from agent.flows.rules import Binding
 from agent.store.dispatch import (
     Facts,
     LoanRow,
@@ -32,11 +31,14 @@ class Case(NamedTuple):
     """One notice with what its decision needs."""
 
     notice: NoticeRow
+    key: NoticeKey
     stage: Stage | None
     loan: LoanRow
     person: PersonRow
     facts: NoticeFacts
     points: tuple[PointRow, ...]
+    rules: Binding
+    common: Common
 
 
 def case_of(
@@ -44,12 +46,14 @@ def case_of(
     ladder: Ladder | None,
     facts: Facts,
     lane: Lane,
-    now: datetime,
+    kinds: Kinds,
     conduct: Conduct = NOTHING,
 ) -> Case:
     """Put together what the gate asks of one notice, from what was read for its batch."""
+    now, key = kinds.now, notice.key
     stage = ladder.stage(notice.stage) if ladder else None
     loan, person = facts.loans[notice.loan_id], facts.people[notice.borrower_id]
+    rules = lane.rules_for(person.region)
     # an erased person's addresses cannot be read any more, so there is none
     points = tuple(facts.points.get(person.id, ())) if person.data_key is not None else ()
     overtaken = superseded_at(ladder, notice.stage, notice.anchor, loan.zone) if ladder else None
@@ -65,17 +69,18 @@ def case_of(
         loan_anchor=loan.anchor,
         contact_ended=loan.contact_ended,
         superseded_at=overtaken,
-        holds=_holds(facts, notice),
-        pauses=_paused(facts, notice, loan, person),
+        holds=_holds(facts, notice) if facts.holds else (),
+        pauses=_paused(facts, notice, loan, person) if facts.pauses else (),
         points=tuple([row.point for row in points]),
-        contact=_contact_facts(facts, notice, loan, person, lane, conduct, now),
+        contact=_contact_facts(facts, key, loan, person, lane, conduct, now),
         stage_known=stage is not None,
-        paused_channels=_paused_channels(facts),
-        missing_packs=lane.rules_for(person.region).missing,
-        delivered=notice.key in facts.delivered,
+        paused_channels=_paused_channels(facts) if facts.pauses else (),
+        missing_packs=rules.missing,
+        delivered=key in facts.delivered,
         ways=_ways(facts, notice, stage, loan, person, points, lane, conduct, now),
     )
-    return Case(notice, stage, loan, person, gate_facts, points)
+    common = kinds.of(gate_facts, rules.packs)
+    return Case(notice, key, stage, loan, person, gate_facts, points, rules, common)
 
 
 def _ways(
@@ -97,8 +102,6 @@ def _ways(
 
 def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -> tuple[str, ...]:
     """The kill switches that cover a notice whichever way it goes."""
-    if not facts.pauses:
-        return ()
     covering = (
         ("all", ""), ("portfolio", ""), ("stage", notice.stage), ("loan", loan.ref),
         ("person", person.ref),
@@ -107,21 +110,17 @@ def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -
 
 
 def _paused_channels(facts: Facts) -> tuple[str, ...]:
-    if not facts.pauses:
-        return ()
     return tuple(sorted(subject for scope, subject in facts.pauses if scope == "channel"))
 
 
 def _holds(facts: Facts, notice: NoticeRow) -> tuple[Hold, ...]:
-    covering = facts.holds.get(notice.borrower_id)
-    if not covering:
-        return ()
+    covering = facts.holds.get(notice.borrower_id, ())
     return tuple(hold for loan_id, hold in covering if loan_id in (None, notice.loan_id))
 
 
 def _contact_facts(
     facts: Facts,
-    notice: NoticeRow,
+    key: NoticeKey,
     loan: LoanRow,
     person: PersonRow,
     lane: Lane,
@@ -129,29 +128,30 @@ def _contact_facts(
     now: datetime,
 ) -> ContactFacts:
     """House caps count notices, and a fallback of this one is not a second; the law counts contacts."""
-    told = facts.contacts.get(notice.borrower_id, ())
+    told = facts.contacts.get(person.id, ())
+    wishes = bool(conduct.wishes)
     return ContactFacts(
         person.zones,
-        _history(told, notice) if told else (),
+        _history(told, key) if told else (),
         GUARD,
-        contacts=tuple(
-            [Contact(seconds_of(at), channel, debt=str(key[0])) for key, at, channel in told]
-        ),
+        _earlier(told) if told else (),
+        lane.portfolio.role,
         dpd=None if loan.anchor is None else (today_in(loan.zone, now) - loan.anchor).days,
-        debt=str(notice.loan_id),
-        role=lane.portfolio.role,
-        quiet=quiet_of(conduct, person.id) if conduct.wishes else (),
-        consents=waived_by(conduct, person.id, lane.portfolio.role)
-        if conduct.wishes
-        else frozenset(),
+        debt=str(loan.id),
+        quiet=quiet_of(conduct, person.id) if wishes else (),
+        consents=waived_by(conduct, person.id, lane.portfolio.role) if wishes else frozenset(),
     )
 
 
-def _history(told: Sequence[PastContact], notice: NoticeRow) -> tuple[datetime, ...]:
+def _earlier(told: Sequence[PastContact]) -> tuple[Contact, ...]:
+    return tuple([Contact(seconds_of(at), channel, debt=str(key[0])) for key, at, channel in told])
+
+
+def _history(told: Sequence[PastContact], notice: NoticeKey) -> tuple[datetime, ...]:
     first: dict[NoticeKey, datetime] = {}
     for key, at, _ in told:
         first.setdefault(key, at)
-    first.pop(notice.key, None)
+    first.pop(notice, None)
     return tuple(first.values())
 
 
@@ -159,15 +159,3 @@ def _history(told: Sequence[PastContact], notice: NoticeRow) -> tuple[datetime, 
 def today_in(zone: str, now: datetime) -> date:
     """The local date: every notice of a batch asks it at the same instant, in a few zones."""
     return local_date(now, zone)
-
-
-def facts_hash(facts: NoticeFacts) -> bytes:
-    """A fingerprint of what a decision looked at: the same facts, the same hash."""
-    return hashlib.sha256(orjson.dumps(facts, default=_plain)).digest()
-
-
-def _plain(value: object) -> object:
-    """What JSON has no form for: a named tuple is its values, a set has one order."""
-    if isinstance(value, tuple):
-        return tuple(value)
-    return sorted(value) if isinstance(value, frozenset) else str(value)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 import schedules
 import templates
-from agent.domain import message
+from agent.domain import spelling
 from agent.domain.frame import (
     MessageClass,
     Role,
@@ -29,11 +29,9 @@ from agent.domain.message import (
     Template,
     Texts,
     Wording,
-    amount_text,
     chain,
     compile_texts,
     compose,
-    date_text,
     misfits,
     parse,
     parse_push,
@@ -42,6 +40,7 @@ from agent.domain.message import (
 )
 from agent.domain.money import minor_units
 from agent.domain.segments import Encoding, segments
+from agent.domain.spelling import amount_text, date_text
 from agent.flows import rules
 
 
@@ -485,5 +484,5 @@ def test_the_quick_way_to_write_an_amount_is_the_long_one(locale: str, currency:
     exponent = minor_units(currency)
     assert exponent is not None
     for minor in (0, 7, 99, 100, 1_000, 99_999, 100_000, 1_234_567, 10**12 + 5):
-        long = f"{currency} {message._spelled(minor, locale, exponent)}".translate(message._PLAIN)
-        assert message.amount_text(minor, currency, locale) == long
+        long = f"{currency} {spelling._spelled(minor, locale, exponent)}".translate(spelling._PLAIN)
+        assert spelling.amount_text(minor, currency, locale) == long
