@@ -81,6 +81,7 @@ _SAID: Mapping[tuple[str, int], Named] = {
         ("body", body), ("content_class", "collection"), ("threatens_suit", False),
         ("threatens_action", False), ("overshadows", False), ("deadline_hours", None),
         ("lockscreen_shows_debt", False), ("discloses_debt_to_others", False),
+        ("amount_agrees", True),
     )
     for channel in ("sms", "push")
     for at, body in enumerate(_BODIES)
@@ -91,6 +92,7 @@ def _evidence(number: int) -> Named:
     return (
         ("sms_consent", True), ("express_consent", False), ("days_since_consent", number % 60),
         ("days_since_consumer_text", None), ("reassigned_number_check_days", None),
+        ("agent_details_sent", True), ("written_notice_mailed", True),
     )  # fmt: skip
 
 

@@ -4,17 +4,18 @@ A day is over when it is over in every zone the person may be in. What is not pr
 and a message that bounced told nobody: the days begin with the next one.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, time
 from typing import Any
 
 from agent.domain.calendar import instant, local_date
 from agent.domain.conduct import Pack, StateRule
-from agent.domain.conduct_ruling import Finding, Ruling
+from agent.domain.conduct_asked import LOAN_FACTS
+from agent.domain.conduct_ruling import REPORTING, Finding, Ruling, facts_named
 from agent.domain.conduct_state import finding
+from agent.domain.conduct_ways import overdue, under_conditions
 from agent.domain.delivery import AttemptState
-from agent.domain.ladder_compile import BUREAU_REPORT
 from agent.domain.outcome import OutcomeType
 
 # What the ledger may pass on to a bureau against the person.
@@ -38,6 +39,8 @@ class HeldBack:
 
     rules: tuple[str, ...]
     until: datetime | None = None
+    # no date and nobody's word lets it go: it is not to be told at all
+    never: bool = False
 
 
 def given_by(state: str, at: datetime, zones: Sequence[str]) -> Given | None:
@@ -62,7 +65,7 @@ def _rules_of(packs: Iterable[Pack], day: date, kind: str) -> tuple[StateRule, .
         if pack.in_force(day)
         for rule in pack.states
         if rule.head.type == kind
-        and rule.params.get("before") == BUREAU_REPORT
+        and rule.params.get("before") in REPORTING
         and _in_force(rule, day)
     )
 
@@ -111,6 +114,67 @@ def lacking_consent(
         for rule in _rules_of(packs, today, "consent_required")
         if (role is None or role in rule.head.who) and stated.get(rule.params["fact"]) is not True
     )
+
+
+# Rules that look at what is reported, and not at what was done before it.
+_OF_CONTENT = ("accuracy", "amount_limit", "attempt_limit", "step_gate")
+# What Duly itself knows of an account that is reported; the ledger states the rest.
+OWN_OF_REPORT = LOAN_FACTS | {"status", "grade", "stage", "role"}
+
+
+def objected(
+    packs: Iterable[Pack],
+    facts: Mapping[str, Any],
+    zones: Sequence[str],
+    now: datetime,
+    role: str | None = None,
+) -> HeldBack | None:
+    """What speaks against telling this of this account: an amount, a status, an open dispute, a step.
+
+    A fact that a rule needs and nobody states holds it back by name. What only Duly's own figures decide
+    nobody can put right: that is never told.
+    """
+    today = min(local_date(now, zone) for zone in zones)
+    bound = list(packs)
+    asked = [
+        *((rule, under_conditions(rule, facts)) for rule in _of_content(bound, today, role)),
+        # what should have been done about this account by now comes first
+        *((rule, overdue(rule, facts, zones, now)) for rule in _deadlines(bound, today, role)),
+    ]
+    found = [(rule, against) for rule, against in asked if against is not None]
+    if not found:
+        return None
+    names = dict.fromkeys(name for _, against in found for name in against.names)
+    never = any(against.ruling is Ruling.DENY and _is_final(rule) for rule, against in found)
+    return HeldBack(tuple(names), None, never)
+
+
+def _of_content(packs: Sequence[Pack], day: date, role: str | None) -> Iterator[StateRule]:
+    for kind in _OF_CONTENT:
+        yield from (r for r in _rules_of(packs, day, kind) if role is None or role in r.head.who)
+
+
+def _deadlines(packs: Sequence[Pack], day: date, role: str | None) -> Iterator[StateRule]:
+    for pack in packs:
+        for rule in pack.states if pack.in_force(day) else ():
+            bound = role is None or role in rule.head.who
+            if bound and rule.head.type == "deadline" and _in_force(rule, day):
+                yield rule
+
+
+def _is_final(rule: StateRule) -> bool:
+    if "when" not in rule.params or rule.head.type == "deadline":
+        return False
+    return all(name in OWN_OF_REPORT for name in facts_named(rule.params["when"]))
+
+
+def both(one: HeldBack | None, other: HeldBack | None) -> HeldBack | None:
+    """Held back by either: until the later end, if both have one."""
+    if one is None or other is None:
+        return one or other
+    ends = None if one.until is None or other.until is None else max(one.until, other.until)
+    rules = tuple(dict.fromkeys((*one.rules, *other.rules)))
+    return HeldBack(rules, ends, one.never or other.never)
 
 
 def _asked(rule: StateRule, given: Sequence[Given], today: date) -> Finding | None:

@@ -7,14 +7,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 
 from agent.domain.conduct_base import Pack, StateRule
-from agent.domain.conduct_ruling import facts_named
+from agent.domain.conduct_ruling import AGENT_CONTACT, ELECTRONIC_CONTACT, MESSAGE, facts_named
 from agent.domain.conduct_window import QuietPreference
 from agent.domain.zonetime import day_of, local_day, seconds_of
-
-# What a rule may want before something else than a message, such as a report to a bureau.
-MESSAGE = "message"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -74,21 +72,34 @@ class Binding:
     deadlines: Group
     # the facts with which deadlines begin to run
     starts: frozenset[str]
+    # what an opt-out is by the law of the place
+    opt_outs: Group
+    # of what a person must be told before anybody writes
+    notices: Group
 
 
+# Asked of each way with all that is known of person and loan; the others of texts, which are much alike.
 EVIDENCE = frozenset({"consent_required", "revalidate"})
+_NOTICE = "prior_notice"
+_OF_ONE_FACT = frozenset({"prior_notice", "consent_required"})
 TEXT_RULES = frozenset({"required_content", "forbidden_content"})
-_SAID = TEXT_RULES | {"deliverability", "step_gate", "third_party_contact"}
+_OF_DEBT = frozenset({"accuracy", "amount_limit", "attempt_limit"})
+_SAID = TEXT_RULES | {"deliverability", "step_gate", "third_party_contact"} | _OF_DEBT
+_CONDITIONAL = _SAID | {"consent_required"}
 _HOLD = "hold"
 _DEADLINE = "deadline"
+_OPT_OUT = "opt_out_effect"
+# Of the loan, the debt and what was tried; read where a rule names one of them.
+LOAN_FACTS = frozenset({"amount", "balance", "currency", "dispute_open", "dpd", "tries"})
 # What Duly knows by itself; the ledger states the rest of what rules name, or nobody does.
 OWN_FACTS = frozenset(
     ("body", "channel", "role", "route", "stage", "grade", "target", "sender_type", "one_way_sender",
      "gateway_bans", "first_communication", "initial_communication", "content_class", "threatens_suit",
      "threatens_action", "overshadows", "deadline_hours", "lockscreen_shows_debt",
      "discloses_debt_to_others", "sms_consent", "express_consent", "days_since_consent",
-     "days_since_consumer_text", "reassigned_number_check_days", "quiet", "waivers")
-)  # fmt: skip
+     "days_since_consumer_text", "reassigned_number_check_days", "quiet", "waivers",
+     "template_id", "amount_agrees")
+) | LOAN_FACTS  # fmt: skip
 
 
 @lru_cache(maxsize=4096)
@@ -100,18 +111,37 @@ def binding_of(packs: tuple[Pack, ...], channel: str, role: str | None) -> Bindi
         for rule in pack.states
         if channel in rule.channels and (role is None or role in rule.head.who)
     ]
-    evidence = [
-        one
-        for one in bound
-        if one.rule.head.type in EVIDENCE and one.rule.params.get("before", MESSAGE) == MESSAGE
-    ]
-    said = [one for one in bound if one.rule.head.type in _SAID]
-    holds = [one for one in bound if one.rule.head.type == _HOLD]
-    deadlines = [one for one in bound if one.rule.head.type == _DEADLINE]
-    if not (evidence or said or holds or deadlines):
+    messages = [one for one in bound if _of_message(one.rule, role)]
+    evidence = [one for one in messages if _is_of_person(one.rule)]
+    said = [one for one in messages if one.rule.head.type in _SAID and not _is_of_person(one.rule)]
+    holds, deadlines, opt_outs, notices = (
+        [one for one in messages if one.rule.head.type == kind]
+        for kind in (_HOLD, _DEADLINE, _OPT_OUT, _NOTICE)
+    )
+    if not (evidence or said or holds or deadlines or opt_outs or notices):
         return None
     starts = frozenset(one.rule.params["from"] for one in deadlines)
-    return Binding(Group(evidence), Group(said), Group(holds), Group(deadlines), starts)
+    return Binding(
+        Group(evidence), Group(said), Group(holds), Group(deadlines), starts, Group(opt_outs),
+        Group(notices),
+    )  # fmt: skip
+
+
+def _is_of_person(rule: StateRule) -> bool:
+    """Whether a rule looks at one person or loan, so that its answer is good for no other."""
+    if rule.head.type in EVIDENCE or "counts" in rule.params:
+        return True
+    said = (rule.params.get(key, {}) for key in ("when", "allows", "unless", "deny_if"))
+    named = chain.from_iterable(map(facts_named, said))
+    return rule.head.type in _SAID and not LOAN_FACTS.isdisjoint(named)
+
+
+def _of_message(rule: StateRule, role: str | None) -> bool:
+    """Whether what a rule is asked before is a message: to whoever may collect for others, an agent's too."""
+    before = rule.params.get("before", MESSAGE)
+    if before == AGENT_CONTACT:
+        return role != "first_party"
+    return before in (MESSAGE, ELECTRONIC_CONTACT)
 
 
 def _dated(pack: Pack, rule: StateRule) -> _Dated:
@@ -130,7 +160,7 @@ def facts_asked(packs: tuple[Pack, ...], role: str | None) -> frozenset[str]:
     for pack in packs:
         for rule in pack.states:
             if role is None or role in rule.head.who:
-                names.update(_asked_by(rule))
+                names.update(_asked_by(rule, role))
         for clock in pack.rules:
             head = getattr(clock, "head", None)
             if head is not None and head.when.content_class is not None:
@@ -142,24 +172,31 @@ def facts_asked(packs: tuple[Pack, ...], role: str | None) -> frozenset[str]:
     return frozenset(names)
 
 
-def _asked_by(rule: StateRule) -> Iterator[str]:
+def _asked_by(rule: StateRule, role: str | None) -> Iterator[str]:
     params, kind = rule.params, rule.head.type
-    if kind == "revalidate":
-        yield from params["evidence_days"]
+    if not _of_message(rule, role):
+        return
+    yield from params.get("evidence_days", ())
+    if kind in _OF_ONE_FACT:
+        yield params["fact"]
     if kind == _HOLD:
         yield from params.get("lifted_by", ())
     if kind == _DEADLINE:
         yield from (params["from"], done_fact(rule))
         yield from facts_named(params.get("when", {}))
-    if kind in _SAID or (kind == "consent_required" and params.get("before", MESSAGE) == MESSAGE):
-        for conditions in ("when", "allows", "deny_if", "unless"):
-            yield from facts_named(params.get(conditions, {}))
-        if kind == "consent_required":
-            yield params["fact"]
-        if "words_from" in params:
-            yield params["words_from"]
-        if kind in TEXT_RULES or "words_from" in params:
-            yield "body"
+    if "counts" in params:
+        yield "tries"
+    if kind in _CONDITIONAL:
+        yield from _in_conditions(rule)
+
+
+def _in_conditions(rule: StateRule) -> Iterator[str]:
+    for conditions in ("when", "allows", "deny_if", "unless"):
+        yield from facts_named(rule.params.get(conditions, {}))
+    if "words_from" in rule.params:
+        yield rule.params["words_from"]
+    if rule.head.type in TEXT_RULES or "words_from" in rule.params:
+        yield "body"
 
 
 def done_fact(rule: StateRule) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from enum import StrEnum
 from typing import Any
 
+from agent.domain.conduct_ruling import ACTS
 from agent.domain.content import MARKS
 
 
@@ -17,6 +18,8 @@ class Kind(StrEnum):
 
 T, W, B, N, F = Kind.TEXT, Kind.INT, Kind.BOOL, Kind.NAMES, Kind.FACTS
 _CONDITIONAL = {"when": F, "allows": F, "effect": T, "words_from": T}
+# Rules about what is said of a debt, and how often something is tried: before which act they are asked.
+_BEFORE = {"allows": F, "effect": T, "before": T}
 
 # Required parameters first, optional ones second.
 STATE_PARAMS: Mapping[str, tuple[Mapping[str, Kind], Mapping[str, Kind]]] = {
@@ -40,12 +43,24 @@ STATE_PARAMS: Mapping[str, tuple[Mapping[str, Kind], Mapping[str, Kind]]] = {
     "retention": ({"mode": T, "months": W, "anchor": T}, {}),
     "forbidden_content": ({"when": F}, _CONDITIONAL),
     "deliverability": ({"when": F}, _CONDITIONAL),
-    "attempt_limit": ({"when": F}, _CONDITIONAL),
-    "amount_limit": ({"when": F}, _CONDITIONAL),
-    "step_gate": ({"when": F}, _CONDITIONAL),
-    "accuracy": ({"when": F}, _CONDITIONAL),
+    "attempt_limit": (
+        {}, _BEFORE | {"when": F, "max": W, "counts": N, "reset_by": N, "scope": T}
+    ),
+    "amount_limit": ({"when": F}, _BEFORE),
+    "step_gate": ({"when": F}, _CONDITIONAL | {"before": T}),
+    "accuracy": ({"when": F}, _BEFORE),
     "status_map": ({"map": T}, {}),
 }  # fmt: skip
+
+
+def _together(kind: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    if kind == "attempt_limit" and "when" not in params and not {"max", "counts"} <= params.keys():
+        yield "it limits nothing", 'write max = 2 and counts = ["…"], or when = { fact_gte = 2 }'
+    if "counts" in params and params.get("before", "message") != "message":
+        yield (
+            "only messages are counted",
+            "leave out before, or name a fact: when = { fact_gte = 2 }",
+        )
 
 
 def wrong_params(kind: str, params: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -54,6 +69,7 @@ def wrong_params(kind: str, params: Mapping[str, Any]) -> Iterator[tuple[str, st
     for name in required:
         if name not in params:
             yield f"no {name}", f"write {name} = {_EXAMPLE[required[name]]}"
+    yield from _together(kind, params)
     for name, value in params.items():
         wanted = required.get(name) or optional.get(name)
         if wanted is None:
@@ -61,10 +77,19 @@ def wrong_params(kind: str, params: Mapping[str, Any]) -> Iterator[tuple[str, st
             yield f"{kind} has no parameter {name}", f"use {known}"
         elif name == "element" and value not in MARKS:
             yield f"no text can be read for {value!r}", f"use {', '.join(MARKS)}"
+        elif name in _CHOICES and value not in _CHOICES[name]:
+            yield f"{name} = {value!r} is not known", f"use {', '.join(sorted(_CHOICES[name]))}"
         elif not _is(wanted, value):
             yield f"{name} = {value!r} is not of its type", f"write {name} = {_EXAMPLE[wanted]}"
 
 
+# What only these words may say; any other would be a rule that is never asked.
+_CHOICES: Mapping[str, frozenset[str]] = {
+    "before": ACTS,
+    "effect": frozenset({"defer", "hold", "deny"}),
+    "scope": frozenset({"address_any_debt", "number", "channel", "debt", "person", "all"}),
+    "mode": frozenset({"keep_at_least", "delete_after"}),
+}
 _EXAMPLE = {T: '"…"', W: "14", B: "true", N: '["…", "…"]', F: "{ fact = true }"}
 
 

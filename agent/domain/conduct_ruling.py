@@ -8,6 +8,16 @@ from typing import Any
 
 Facts = Mapping[str, Any]
 
+# What a rule may want something before. A message is a contact by electronic means, and by an agent where
+# somebody else than the lender collects; what the ledger is told against a person may be listed by a bureau.
+MESSAGE = "message"
+ELECTRONIC_CONTACT = "electronic_contact"
+AGENT_CONTACT = "agent_contact"
+REPORTING = frozenset({"bureau_report", "listing"})
+# Nothing that Duly does: such a rule answers whoever asks it.
+ELSEWHERE = frozenset({"debit", "assign_to_agent", "default_judgment"})
+ACTS = frozenset({MESSAGE, ELECTRONIC_CONTACT, AGENT_CONTACT}) | REPORTING | ELSEWHERE
+
 
 class Ruling(IntEnum):
     """What a rule says, mildest first. A deadline allows, and says until when something is due."""

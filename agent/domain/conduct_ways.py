@@ -5,14 +5,21 @@ names the fact. So a rule holds, denies or defers a way, or has nothing against 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime
+from datetime import date, datetime, time, timedelta
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from agent.domain.calendar import local_date
-from agent.domain.conduct_asked import MESSAGE, TEXT_RULES, binding_of, done_fact
+from agent.domain.calendar import instant, local_date
+from agent.domain.conduct_asked import TEXT_RULES, Binding, binding_of, done_fact
 from agent.domain.conduct_base import Pack, StateRule
-from agent.domain.conduct_ruling import Finding, Ruling, meets, unknown_of
+from agent.domain.conduct_ruling import (
+    AGENT_CONTACT,
+    MESSAGE,
+    Finding,
+    Ruling,
+    meets,
+    unknown_of,
+)
 from agent.domain.conduct_state import finding, speaks_of_any
 from agent.domain.content import MARKS
 
@@ -36,6 +43,14 @@ class Way(NamedTuple):
     said: Named = ()
     content_class: str = "collection"
     text: str | None = None
+
+
+class Tried(NamedTuple):
+    """How an earlier attempt ended, and whether it was about this debt and to this number."""
+
+    outcome: str
+    this_debt: bool = True
+    this_number: bool = True
 
 
 class Objection(NamedTuple):
@@ -68,19 +83,31 @@ def objections(
         return
     if bound.said:
         yield from _against_said(bound.said.on(zones, now), way.said, role)
-    running = bound.deadlines and any(name in bound.starts for name, _ in way.evidence)
-    if not bound.evidence and not running:
+    running = bool(bound.deadlines) and any(name in bound.starts for name, _ in way.evidence)
+    if bound.notices or bound.evidence or running:
+        found = _of_person(bound, way, zones, now, overdue_too=running)
+        yield from (_for_role(against, rule, role) for rule, against in found)
+
+
+def _of_person(
+    bound: Binding, way: Way, zones: Sequence[str], now: datetime, *, overdue_too: bool
+) -> Iterator[tuple[StateRule, Objection]]:
+    """What speaks against it by what is known of this person and loan."""
+    facts = dict(way.evidence)
+    for rule in bound.notices.on(zones, now):
+        if (against := _untold(rule, facts, zones, now)) is not None:
+            yield rule, against
+    if not bound.evidence and not overdue_too:
         return
     # what a consent is wanted for may depend on what the text says
     facts = dict(way.said)
     facts.update(way.evidence)
     for rule in bound.evidence.on(zones, now):
         if (against := _against(rule, facts)) is not None:
-            yield _for_role(against, rule, role)
-    if running:
-        for rule in bound.deadlines.on(zones, now):
-            if (against := _overdue(rule, facts, zones, now)) is not None:
-                yield _for_role(against, rule, role)
+            yield rule, against
+    for rule in bound.deadlines.on(zones, now) if overdue_too else ():
+        if (against := overdue(rule, facts, zones, now)) is not None:
+            yield rule, against
 
 
 @lru_cache(maxsize=65_536)
@@ -117,9 +144,23 @@ def held_by(
             yield _for_role(against, rule, role)
 
 
+def closed_by_opt_out(
+    packs: tuple[Pack, ...], channel: str, role: str | None, zones: Sequence[str], now: datetime
+) -> Iterator[Objection]:
+    """The rules by which an opt-out of this address closes it; the house closes it without any."""
+    bound = binding_of(packs, channel, role)
+    if bound is not None and bound.opt_outs:
+        for rule in bound.opt_outs.on(zones, now):
+            yield Objection(rule.id, Ruling.DENY)
+
+
 def _for_role(against: Objection, rule: StateRule, role: str | None) -> Objection:
     """Whose debt it is not being known, a rule for one side only may bind: nobody can say."""
-    if role is not None or len(rule.head.who) > 1:
+    if role is not None:
+        return against
+    if rule.params.get("before") == AGENT_CONTACT:
+        return Objection(rule.id, Ruling.HOLD, None, "role")
+    if len(rule.head.who) > 1:
         return against
     if against.ruling is Ruling.DEFER:
         return against
@@ -136,13 +177,15 @@ def _against(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
             return _unsaid(rule, facts)
         case "third_party_contact":
             return _told_to_others(rule, facts)
-        case "forbidden_content" | "deliverability" | "step_gate":
-            return _under_conditions(rule, facts)
+        case "forbidden_content" | "deliverability" | "step_gate" | "accuracy" | "amount_limit":
+            return under_conditions(rule, facts)
+        case "attempt_limit":
+            return _tried_too_often(rule, facts)
         case other:
             raise AssertionError(f"{other} is not asked at dispatch")
 
 
-def _under_conditions(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
+def under_conditions(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
     """It is against what its conditions describe; `allows` and words that are not said lift it."""
     conditions, allows = rule.params["when"], rule.params.get("allows")
     if meets(conditions, facts) is False or (allows is not None and meets(allows, facts)):
@@ -161,6 +204,57 @@ def _under_conditions(rule: StateRule, facts: Mapping[str, Any]) -> Objection | 
     return Objection(rule.id, Ruling[str(rule.params.get("effect", mildest)).upper()])
 
 
+def _tried_too_often(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
+    """Too many of the outcomes that the rule counts, one after the other, since one that resets it."""
+    if "when" in rule.params and (against := under_conditions(rule, facts)) is not None:
+        return against
+    if "counts" not in rule.params:
+        return None
+    if "tries" not in facts:
+        return Objection(rule.id, Ruling.HOLD, None, "tries")
+    allows = rule.params.get("allows")
+    if allows is not None and meets(allows, facts):
+        return None
+    in_a_row = failed_in_a_row(rule, facts["tries"])
+    if in_a_row < rule.params["max"]:
+        return None
+    return Objection(rule.id, Ruling[str(rule.params.get("effect", "deny")).upper()])
+
+
+def failed_in_a_row(rule: StateRule, tries: Sequence[Tried]) -> int:
+    """How many of these tries, oldest first, count since the newest that resets the count."""
+    counts, resets, scope = (rule.params.get(name) for name in ("counts", "reset_by", "scope"))
+    found = 0
+    for one in tries:
+        if (scope == "debt" and not one.this_debt) or (scope == "number" and not one.this_number):
+            continue
+        if one.outcome in (counts or ()):
+            found += 1
+        elif resets is None or one.outcome in resets:
+            found = 0
+    return found
+
+
+def _untold(
+    rule: StateRule, facts: Mapping[str, Any], zones: Sequence[str], now: datetime
+) -> Objection | None:
+    """Before the person was told, and had the days that the rule gives, nobody writes to them.
+
+    A notice that is dated in the future was not given yet. A day is over when it is in every zone.
+    """
+    told, days = facts.get(rule.params["fact"]), rule.params.get("min_days", 0)
+    if told is None:
+        return Objection(rule.id, Ruling.HOLD, None, rule.params["fact"])
+    if told is False:
+        return Objection(rule.id, Ruling.DENY)
+    if not isinstance(told, date):
+        # it was, and nobody says when: that is enough only where no days are given
+        return Objection(rule.id, Ruling.HOLD, None, rule.params["fact"]) if days else None
+    free = told + timedelta(days=days)
+    until = max(instant(free, time(0), zone) for zone in zones or ("UTC",))
+    return None if until <= now else Objection(rule.id, Ruling.DEFER, until)
+
+
 def _unsaid(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
     """Read from the text that would leave: that somebody states what it says makes no text say it."""
     conditions = rule.params.get("when", {})
@@ -175,7 +269,7 @@ def _unsaid(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
     return Objection(rule.id, Ruling.DENY)
 
 
-def _overdue(
+def overdue(
     rule: StateRule, facts: Mapping[str, Any], zones: Sequence[str], now: datetime
 ) -> Objection | None:
     """Past the deadline of a duty nothing goes out until somebody says that it was done."""

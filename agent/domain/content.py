@@ -119,6 +119,18 @@ def facts_said(text: str, channel: str, lists: Sequence[WordList]) -> dict[str, 
     }
 
 
+_MONEY = re.compile(
+    r"(?:[$€£¥￥₦₹฿₫]|\b[A-Z]{3}\b|\b(?:Rp|Ksh))\s?(\d[\d.,']*)"
+    r"|(\d[\d.,']*)\s?(?:元|块|塊|[$€£₦₹฿₫]|[A-Z]{3}\b|dollars?\b|d[oó]lares\b|pesos?\b|rupiah\b|yuan\b)"
+)
+
+
+def amounts_agree(text: str, digits: str) -> bool:
+    """Whether a text names no other amount of money than one: an amount is filled in, never typed."""
+    found = (match[1] or match[2] for match in _MONEY.finditer(text))
+    return all("".join(filter(str.isdigit, amount)) == digits for amount in found)
+
+
 # ---- what a text must say
 
 

@@ -14,7 +14,7 @@ from agent.domain.calendar import local_date
 from agent.domain.conduct import ContactFacts, Pack, consult
 from agent.domain.conduct_base import MINUTE
 from agent.domain.conduct_ruling import Ruling
-from agent.domain.conduct_ways import Objection, Way, held_by, objections
+from agent.domain.conduct_ways import Objection, Way, closed_by_opt_out, held_by, objections
 from agent.domain.ladder import Action
 from agent.domain.standing import Status
 
@@ -246,6 +246,9 @@ def _refusals(
     told = facts.contact
     ruled = objections(packs, point.channel, told.role, way, told.zones, now)
     against += _failing(ruled, way.text)
+    if point.opted_out:
+        closed = closed_by_opt_out(packs, point.channel, told.role, told.zones, now)
+        against += _failing(closed)
     return against
 
 

@@ -94,10 +94,11 @@ def _ways(
     conduct: Conduct,
     now: datetime,
 ) -> tuple[Way, ...]:
-    if stage is None or not (conduct.evidence or conduct.of_texts):
+    if stage is None or not (conduct.evidence or conduct.of_texts or conduct.of_loans):
         return ()
     first = conduct.is_first(facts, notice.loan_id, person.id)
-    return ways_of(conduct, points, Told(stage, person, loan, first), lane, now)
+    told = Told(stage, person, loan, first, _holds(facts, notice))
+    return ways_of(conduct, points, told, lane, now)
 
 
 def _paused(facts: Facts, notice: NoticeRow, loan: LoanRow, person: PersonRow) -> tuple[str, ...]:

@@ -1,25 +1,29 @@
 """What conduct rules ask beyond the facts of every decision: read only when a pack in force asks."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from typing import Any
 
 from agent.domain.calendar import local_date
-from agent.domain.conduct_asked import OWN_FACTS, facts_asked
+from agent.domain.conduct_asked import LOAN_FACTS, OWN_FACTS, facts_asked
 from agent.domain.conduct_base import Quiet
-from agent.domain.conduct_ways import Named, Way, days_since
+from agent.domain.conduct_ways import Named, Tried, Way, days_since
 from agent.domain.event import GivenTo, Scope
 from agent.domain.frame import Role
+from agent.domain.gate import Hold
 from agent.domain.ladder import Stage
+from agent.domain.money import decimal_text
 from agent.flows.dispatch_texts import profile, said_of, sender_of, setting_of
 from agent.flows.lane import Lane
 from agent.store.conduct import (
     EvidenceRow,
+    Try,
     Wishes,
     read_evidence,
     read_first_contacts,
     read_stated,
+    read_tries,
     read_wishes,
 )
 from agent.store.dispatch import Facts, LoanRow, PersonRow, PointRow
@@ -48,13 +52,20 @@ class Conduct:
     contacted: Mapping[int, datetime] = field(default_factory=dict)
     # what the ledger states, by person and reference of the loan (empty: of the person)
     stated: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
+    # how what was tried for these people ended, oldest first
+    tries: Mapping[int, Sequence[Try]] = field(default_factory=dict)
     # read once, for the country that rules ask for and for sending
     addresses: dict[int, Opened] = field(default_factory=dict)
 
     @property
     def of_texts(self) -> bool:
         """Whether any rule looks at what a message says, at its step or at where it goes."""
-        return bool(self.asked - _WISHES - _EVIDENCE)
+        return bool(self.asked - _WISHES - _EVIDENCE - LOAN_FACTS)
+
+    @property
+    def of_loans(self) -> bool:
+        """Whether any rule looks at what is owed, or at how earlier tries ended."""
+        return not self.asked.isdisjoint(LOAN_FACTS)
 
     def is_first(self, facts: Facts, loan: int, person: int) -> bool:
         """Whether nobody was told of this loan yet, this batch included."""
@@ -82,6 +93,7 @@ async def read_conduct(conn: Connection, lane: Lane, facts: Facts) -> Conduct:
         await read_evidence(conn, portfolio, people) if asked & _EVIDENCE else {},
         await read_first_contacts(conn, portfolio, list(facts.loans)) if firsts else {},
         await read_stated(conn, portfolio, people, sorted(foreign)) if foreign else {},
+        await read_tries(conn, portfolio, people) if "tries" in asked else {},
     )
 
 
@@ -117,6 +129,7 @@ class Told:
     person: PersonRow
     loan: LoanRow
     first: bool
+    holds: tuple[Hold, ...] = ()
 
 
 def ways_of(
@@ -126,7 +139,38 @@ def ways_of(
     zones = told.person.zones
     today = local_date(now, zones[0]) if zones else None
     stated = tuple(_stated(conduct, told).items())
-    return tuple(_way(conduct, row, told, lane, today, stated) for row in points)
+    owed = tuple(_of_loan(conduct, told, now).items())
+    return tuple(
+        _of_person(_way(conduct, row, told, lane, today, stated), owed, conduct, row, told)
+        for row in points
+    )
+
+
+def _of_person(way: Way, owed: Named, conduct: Conduct, row: PointRow, told: Told) -> Way:
+    """What is of one loan stands with the evidence: texts are much alike, loans are not."""
+    if not owed:
+        return way
+    more: Named = ()
+    if "tries" in conduct.asked:
+        tries = conduct.tries.get(told.person.id, ())
+        more = (("tries", outcomes_of(tries, told.loan.id, row.address_key)),)
+    return way._replace(evidence=(*way.evidence, *owed, *more))
+
+
+# How an attempt ended, by the words that rules count.
+_ENDED = {
+    "begun": "unknown", "unknown": "unknown", "closed_unknown": "unknown", "delivered": "connected",
+    "undelivered": "not_connected", "failed": "not_connected", "refused": "not_connected",
+}  # fmt: skip
+
+
+def outcomes_of(tries: Sequence[Try], loan: int, number: bytes) -> tuple[Tried, ...]:
+    """What became of earlier tries, oldest first; one that was never made is none."""
+    return tuple(
+        Tried(_ENDED.get(one.state, "sent"), one.loan_id == loan, one.address_key == number)
+        for one in tries
+        if one.state != "absent"
+    )
 
 
 def _stated(conduct: Conduct, told: Told) -> dict[str, Any]:
@@ -141,6 +185,28 @@ def _stated(conduct: Conduct, told: Told) -> dict[str, Any]:
     return facts
 
 
+# Holds under which a debt is disputed.
+_DISPUTED = frozenset({"dispute", "dispute_open"})
+
+
+def _of_loan(conduct: Conduct, told: Told, now: datetime) -> dict[str, Any]:
+    """What is owed as the ledger has it now, whether it is disputed, and how earlier tries ended."""
+    if not conduct.of_loans:
+        return {}
+    loan = told.loan
+    today = local_date(now, loan.zone)
+    balance = max(0, sum(amount for _, amount in loan.parts) - loan.paid_minor)
+    facts = {
+        "amount": decimal_text(loan.amount_due(today), loan.currency),
+        "balance": decimal_text(balance, loan.currency),
+        "currency": loan.currency,
+        "dispute_open": any(hold.reason in _DISPUTED for hold in told.holds),
+    }
+    if loan.anchor is not None:
+        facts["dpd"] = (today - loan.anchor).days
+    return facts
+
+
 def _way(
     conduct: Conduct, row: PointRow, told: Told, lane: Lane, today: date | None, stated: Named
 ) -> Way:
@@ -148,7 +214,7 @@ def _way(
     known = conduct.evidence.get(row.point.id)
     if known is not None and today is not None:
         zone = told.person.zones[0]
-        evidence = (*stated, *_evidence(known, lane.portfolio.role, zone, today))
+        evidence = (*evidence, *_evidence(known, lane.portfolio.role, zone, today))
     if not conduct.of_texts or told.stage.message is None:
         return Way(row.point.id, evidence)
     channel, lender = row.point.channel, lane.portfolio.lender

@@ -9,7 +9,7 @@ from datetime import date
 from functools import lru_cache
 
 from agent.domain.conduct_ways import BORROWER, Named
-from agent.domain.content import facts_said
+from agent.domain.content import amounts_agree, facts_said
 from agent.domain.frame import Country, MessageClass, Role, Setting, country_of
 from agent.domain.ladder import Grade, Stage
 from agent.domain.message import Composed, Texts, Wording, compose
@@ -18,6 +18,8 @@ from agent.flows.rules import word_lists
 from agent.store.dispatch import PointRow
 from channels.base import SMS
 
+# minor units of the sample, which a text may write however its language groups digits
+_AMOUNT = 123_456
 _DUE, _TODAY = date(2026, 9, 25), date(2026, 9, 28)
 # What a lender is called is not what a message says: its name is left out where words are read.
 _NAMELESS = "\ufffc"
@@ -74,13 +76,14 @@ def profile(
     facts = facts_said(_shown(plain), channel, word_lists().get(plain.locale, ()))
     content_class = str(facts.get("content_class", "collection"))
     name = f"{whole.locale}/{message}" + ("" if channel == SMS else f" by {channel}")
-    return Profile(name, (("body", _shown(whole)), *facts.items()), content_class)
+    read = ("body", _shown(whole)), ("amount_agrees", amounts_agree(_shown(plain), str(_AMOUNT)))
+    return Profile(name, (*read, *facts.items()), content_class)
 
 
 def _composed(
     texts: Texts, message: str, channel: str, locale: str, lender: str, setting: Setting
 ) -> Composed | None:
-    sample = Wording(lender, "0", 123_456, "USD", _DUE, _TODAY)
+    sample = Wording(lender, "0", _AMOUNT, "USD", _DUE, _TODAY)
     found = compose(texts, message, channel, locale, sample, setting)
     return found if isinstance(found, Composed) else None
 

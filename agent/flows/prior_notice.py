@@ -8,11 +8,24 @@ ledger gets its number, so that the loan's others can follow.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
+from typing import Any
 
-from agent.domain.adverse import ADVERSE, Given, HeldBack, given_by, held_back, lacking_consent
+from agent.domain.adverse import (
+    ADVERSE,
+    Given,
+    HeldBack,
+    both,
+    given_by,
+    held_back,
+    lacking_consent,
+    objected,
+)
+from agent.domain.bureau import CHARGE_OFF, metro2_status
 from agent.domain.conduct import PACK_MISSING
 from agent.domain.feed import Told
 from agent.domain.ladder_compile import BUREAU_REPORT
+from agent.domain.money import decimal_text
+from agent.domain.outcome import OutcomeType
 from agent.flows.portfolios import ladder_of
 from agent.flows.rules import binding, installed
 from agent.store import outcomes, prior_notice
@@ -83,14 +96,18 @@ def _again(run: Run, judged: Judged, now: datetime) -> datetime:
 
 async def judge(conn: Connection, portfolio_id: int, refs: Sequence[Ref], now: datetime) -> Judged:
     """Which of these outcomes have to wait; written on their rows, with a case where people must act."""
-    found = await prior_notice.standings(conn, portfolio_id, refs) if refs else []
+    found = await prior_notice.standings(conn, portfolio_id, refs, now) if refs else []
     if not found:
         return _NOTHING
     given = await _given(conn, portfolio_id, found)
     held = {one.ref: why for one in found if (why := _held(one, given, now)) is not None}
-    gone = frozenset(one.ref for one in found if one.taken_back and one.ref in held)
+    gone = frozenset(
+        one.ref for one in found if one.ref in held and (one.taken_back or held[one.ref].never)
+    )
     judged = Judged({ref: why for ref, why in held.items() if ref not in gone}, gone)
     await _write(conn, portfolio_id, found, judged, now)
+    never = [(ref, held[ref].rules) for ref in gone if held[ref].never]
+    await prior_notice.mark(conn, portfolio_id, sorted(never))
     return judged
 
 
@@ -103,10 +120,29 @@ def _held(
     notices = given.get((one.loan_id, one.anchor), ()) if one.anchor is not None else ()
     waits = held_back(bound.packs, notices, one.zones, now, one.role)
     lacking = lacking_consent(bound.packs, one.stated, one.zones, now, one.role)
-    if not lacking:
-        return waits
     # no date brings a consent: somebody has to get it
-    return HeldBack((*(waits.rules if waits is not None else ()), *lacking))
+    waits = both(waits, HeldBack(lacking) if lacking else None)
+    return both(waits, objected(bound.packs, _facts(one), one.zones, now, one.role))
+
+
+def _facts(one: Standing) -> dict[str, Any]:
+    """What would be reported of the account as it stands now, and what the ledger states of it."""
+    charged_off = one.type == OutcomeType.CHARGE_OFF
+    own: dict[str, Any] = {
+        "amount": decimal_text(max(0, one.overdue_minor), one.currency),
+        "balance": decimal_text(max(0, one.balance_minor), one.currency),
+        "currency": one.currency,
+        "dpd": one.dpd,
+        "status": CHARGE_OFF if charged_off else metro2_status(one.dpd),
+        "dispute_open": bool(_DISPUTED.intersection(one.holds)),
+    }
+    if one.role is not None:
+        own["role"] = one.role
+    return {"disputed": own["dispute_open"], **one.stated, **own}
+
+
+# Holds under which a debt is disputed.
+_DISPUTED = frozenset({"dispute", "dispute_open"})
 
 
 async def _given(

@@ -340,10 +340,11 @@ def _holding(row: Any) -> Sequence[str]:
 
 def _told(row: Any, zone: str) -> str:
     """How far it came on its way to the ledger."""
-    withheld = ", without what it said: it was taken back in time" if row["withheld_at"] else ""
+    why = "a rule forbids to report it" if row["held_by"] else "it was taken back in time"
+    withheld = f", without what it said: {why}" if row["withheld_at"] else ""
     if row["acked_at"]:
         return f"acknowledged {_clock(row['acked_at'], zone)}{withheld}"
-    if _holding(row):
+    if _holding(row) and not withheld:
         return "held back for its prior notice"
     return f"not acknowledged yet{withheld}"
 

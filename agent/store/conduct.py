@@ -61,6 +61,26 @@ async def read_first_contacts(
     return {row["id"]: row["at"] for row in rows}
 
 
+class Try(NamedTuple):
+    """An earlier attempt to reach a person."""
+
+    loan_id: int
+    address_key: bytes
+    state: str
+
+
+async def read_tries(
+    conn: Connection, portfolio_id: int, people: Sequence[int]
+) -> dict[int, list[Try]]:
+    """What was tried for these people, oldest first."""
+    rows = await fetch(conn, "tries_of", portfolio=portfolio_id, ids=people)
+    found: dict[int, list[Try]] = {}
+    for row in rows:
+        one = Try(row["loan_id"], bytes(row["address_key"]), row["state"])
+        found.setdefault(row["borrower_id"], []).append(one)
+    return found
+
+
 async def read_stated(
     conn: Connection, portfolio_id: int, people: Sequence[int], names: Sequence[str]
 ) -> dict[tuple[int, str], dict[str, Any]]:

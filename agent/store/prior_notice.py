@@ -26,6 +26,14 @@ class Standing:
     role: str | None
     # what the ledger states of the person and the loan
     stated: Mapping[str, Any]
+    type: str
+    currency: str
+    # as late as it was told to be
+    dpd: int
+    # as it stands now, with the holds in force on it and on its person
+    overdue_minor: int
+    balance_minor: int
+    holds: tuple[str, ...]
 
     @property
     def ref(self) -> Ref:
@@ -33,7 +41,9 @@ class Standing:
         return self.loan_id, self.seq
 
 
-async def standings(conn: Connection, portfolio_id: int, refs: Sequence[Ref]) -> list[Standing]:
+async def standings(
+    conn: Connection, portfolio_id: int, refs: Sequence[Ref], now: datetime
+) -> list[Standing]:
     """These outcomes by (loan, number), with the zones of the loan and of its person."""
     rows = await fetch(
         conn,
@@ -41,6 +51,7 @@ async def standings(conn: Connection, portfolio_id: int, refs: Sequence[Ref]) ->
         portfolio=portfolio_id,
         loans=[loan for loan, _ in refs],
         seqs=[seq for _, seq in refs],
+        now=now,
     )
     return [_standing(row) for row in rows]
 
@@ -58,6 +69,12 @@ def _standing(row: Any) -> Standing:
         tuple(row["packs"]),
         row["role"],
         row["stated"] or {},
+        row["type"],
+        row["currency"],
+        row["dpd"] or 0,
+        row["overdue_minor"],
+        row["balance_minor"],
+        tuple(row["holds"] or ()),
     )
 
 

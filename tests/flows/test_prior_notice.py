@@ -12,12 +12,13 @@ from agent.adapters.ledger import Ledger
 from agent.clock import VirtualClock
 from agent.domain.adverse import Given, HeldBack, given_by, held_back
 from agent.domain.calendar import instant, local_date
+from agent.domain.conduct_ruling import REPORTING
 from agent.domain.feed import Acknowledged, Answer, Told
 from agent.flows.invariants import check
 from agent.flows.ledger_desk import held_outcomes, note_given, page_to_pull, replay
 from agent.flows.ledger_feed import Feeder, Pace
 from agent.flows.prior_notice import LOOK_AGAIN
-from agent.flows.rules import packs
+from agent.flows.rules import every_pack, packs
 from agent.flows.trail import Question, Trail, trail
 from agent.store import outcomes as store
 from agent.store.keyring import Keyring
@@ -367,3 +368,126 @@ def test_the_days_begin_with_the_message_that_did_not_bounce() -> None:
     assert held_back(regf, [bounced, again], ["UTC"], at + timedelta(days=1)) is None
     only = held_back(regf, [bounced], ["UTC"], at + timedelta(days=99))
     assert only == HeldBack(("REGF-30A-FURNISH",))
+
+
+async def owed(pool: Pool, amount: int, currency: str, dpd: int = 61) -> None:
+    """One loan owes this much since the anchor, and is told to be so many days late."""
+    await pool.execute("update loan set currency = $1, balance_minor = $2", currency, amount)
+    await pool.execute(
+        "insert into instalment (portfolio_id, loan_id, number, kind, due_on, amount_minor)"
+        " select portfolio_id, id, 1, 'instalment', $1, $2 from loan",
+        ANCHOR,
+        amount,
+    )
+    await pool.execute(
+        "update outcome set data = data || jsonb_build_object('dpd', $1::int) where seq = 2", dpd
+    )
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "kind"),
+    [
+        # a default that does not exceed a thousand shillings is not listed at all
+        (100_000, "KES", "outcome.withheld"),
+        (100_001, "KES", "account.charge_off_recommended"),
+        (1, "KES", "outcome.withheld"),
+        (100_000, "NGN", "account.charge_off_recommended"),
+    ],
+)
+async def test_a_small_default_is_never_listed(
+    pool: Pool, clock: VirtualClock, amount: int, currency: str, kind: str
+) -> None:
+    portfolio, log = await prepared(pool, ("house", "ke-dcp"), (3,)), Log(clock)
+    await owed(pool, amount, currency)
+    await note_given(pool, "L0001", date(2026, 1, 1), actor="ana", reason="letter", now=clock.now())
+    await feed(pool, portfolio, log)
+    assert log.of("L0001") == [
+        (1, "account.bucket_changed"), (2, kind), (3, "account.bucket_changed"),
+    ]  # fmt: skip
+    row = await pool.fetchrow("select withheld_at, held_by from outcome where seq = 2")
+    small = kind == "outcome.withheld"
+    assert (row["withheld_at"] is not None, row["held_by"]) == (
+        small, ["KE-DCP-1000"] if small else None,
+    )  # fmt: skip
+
+
+async def test_a_dispute_is_marked_or_nothing_is_reported(pool: Pool, clock: VirtualClock) -> None:
+    named = ("house", "us-fed-credit")
+    portfolio, log = await prepared(pool, named, (3,)), Log(clock)
+    await owed(pool, 100, "USD")
+    await pool.execute(
+        "insert into hold (portfolio_id, reason, scope, borrower_id, from_at, placed_by, placed_rev)"
+        " values ($1, 'dispute', 'person', 1, $2, 'ledger', 1)",
+        portfolio, NOW - timedelta(days=1),
+    )  # fmt: skip
+    await feed(pool, portfolio, log)
+    held = await pool.fetchval("select held_by from outcome where seq = 2")
+    assert held == ["ENGINE-FACT-MISSING:dispute_marked", "FCRA-623A3"]
+    assert await pool.fetchval("select detail -> 'rules' from case_item") == held
+    await agreed(pool, "dispute_marked", value=False, at=clock.now())
+    clock.advance_to(clock.now() + LOOK_AGAIN)
+    await feed(pool, portfolio, log)
+    assert await pool.fetchval("select held_by from outcome where seq = 2") == ["FCRA-623A3"]
+    await agreed(pool, "dispute_marked", value=True, at=clock.now())
+    clock.advance_to(clock.now() + LOOK_AGAIN)
+    await feed(pool, portfolio, log)
+    assert [seq for seq, _ in log.of("L0001")] == [1, 2, 3]
+    assert await pool.fetchval("select count(*) from case_item where closed_at is null") == 0
+
+
+async def test_what_was_paid_while_it_waited_is_not_reported_as_owed(
+    pool: Pool, clock: VirtualClock
+) -> None:
+    """The notice runs for fourteen days; on the tenth the debt is paid."""
+    named = ("house", "us-fed-regf", "us-fed-credit")
+    portfolio, log = await prepared(pool, named, (3,)), Log(clock)
+    await owed(pool, 100, "USD")
+    await sent(pool, portfolio, NOW)
+    await feed(pool, portfolio, log)
+    assert len(log.of("L0001")) == 1
+    await pool.execute("update loan set paid_minor = 100, balance_minor = 0")
+    clock.advance_to(NOW + timedelta(days=15))
+    await feed(pool, portfolio, log)
+    assert [kind for _, kind in log.of("L0001")][1] == "outcome.withheld"
+    assert await pool.fetchval("select held_by from outcome where seq = 2") == ["FCRA-ACCURACY"]
+
+
+async def test_an_overdue_answer_comes_before_a_report(pool: Pool, clock: VirtualClock) -> None:
+    portfolio, log = await prepared(pool, ("house", "cn-credit"), (3,)), Log(clock)
+    await note_given(pool, "L0001", date(2026, 2, 1), actor="ana", reason="letter", now=clock.now())
+    await agreed(pool, "written_consent_to_report", value=True, at=clock.now())
+    late = (clock.now().date() - timedelta(days=21)).isoformat()
+    await pool.execute(
+        "insert into stated_fact (portfolio_id, borrower_id, name, value, told_at)"
+        " select portfolio_id, id, 'objection_received', to_jsonb($1::text), $2 from borrower",
+        late, clock.now(),
+    )  # fmt: skip
+    await feed(pool, portfolio, log)
+    assert "CN-ZXTL-25" in await pool.fetchval("select held_by from outcome where seq = 2")
+    done = await pool.fetchval("select held_by[1] from outcome where seq = 2")
+    await agreed(pool, done.removeprefix("ENGINE-FACT-MISSING:"), value=True, at=clock.now())
+    clock.advance_to(clock.now() + LOOK_AGAIN)
+    await feed(pool, portfolio, log)
+    assert [seq for seq, _ in log.of("L0001")] == [1, 2, 3]
+
+
+def test_every_rule_about_reports_is_asked_by_the_feed() -> None:
+    """No shipped rule names a report as its act and is of a type that nobody asks there."""
+    asked = {
+        "prior_notice",
+        "consent_required",
+        "accuracy",
+        "amount_limit",
+        "attempt_limit",
+        "step_gate",
+    }
+    about = [
+        rule for one in every_pack() for rule in one.states if rule.params.get("before") in REPORTING
+    ]  # fmt: skip
+    assert {rule.id for rule in about} >= {
+        "KE-DCP-1000",
+        "FCRA-ACCURACY",
+        "FCRA-623A3",
+        "REGF-18C2",
+    }
+    assert {rule.head.type for rule in about} <= asked

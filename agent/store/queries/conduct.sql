@@ -36,3 +36,12 @@ select borrower_id, loan_ref, name, value from stated_fact
 where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[]) and name = any(:names::text[])
   and jsonb_typeof(value) <> 'null'
 order by borrower_id, loan_ref, name;
+
+-- name: tries_of
+-- How what was tried for these people ended, oldest first.
+select borrower_id, loan_id, address_key, state, begun_at, token from attempt
+where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[])
+union all
+select borrower_id, loan_id, address_key, state, begun_at, token from attempt_archive
+where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[])
+order by begun_at, token;

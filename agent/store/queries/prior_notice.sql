@@ -8,12 +8,23 @@ select o.loan_id, o.seq, o.data ->> 'anchor' as anchor, o.held_by,
        -- what is stated of the loan comes after, and so before, what is stated of the person
        (select jsonb_object_agg(f.name, f.value order by f.loan_ref) from stated_fact f
         where f.portfolio_id = n.portfolio_id and f.borrower_id = n.borrower_id
-          and f.loan_ref in ('', n.ref)) as stated
+          and f.loan_ref in ('', n.ref)) as stated,
+       o.type, n.currency, (o.data ->> 'dpd')::int as dpd, owed.overdue_minor, owed.balance_minor,
+       (select array_agg(distinct h.reason) from hold h
+        where h.portfolio_id = n.portfolio_id and h.borrower_id = n.borrower_id and h.lifted_at is null
+          and (h.scope = 'person' or (h.scope = 'loan' and h.loan_id = n.id))
+          and h.from_at <= :now and (h.until_at is null or h.until_at > :now)) as holds
 from unnest(:loans::bigint[], :seqs::int[]) as w (loan_id, seq)
 join outcome o on o.portfolio_id = :portfolio and o.loan_id = w.loan_id and o.seq = w.seq
 join loan n on n.portfolio_id = o.portfolio_id and n.id = o.loan_id
 join borrower b on b.portfolio_id = n.portfolio_id and b.id = n.borrower_id
 join portfolio p on p.id = o.portfolio_id
+cross join lateral (
+    select (coalesce(sum(i.amount_minor) filter (
+                where i.due_on <= (:now::timestamptz at time zone n.zone)::date), 0) - n.paid_minor)::bigint as overdue_minor,
+           (coalesce(sum(i.amount_minor), 0) - n.paid_minor)::bigint as balance_minor
+    from instalment i where i.portfolio_id = n.portfolio_id and i.loan_id = n.id
+) owed
 where o.let_go_at is null and o.withheld_at is null;
 
 -- name: attempts_of_loans
