@@ -250,7 +250,7 @@ def _fallback(values: _Values, at: str) -> Iterator[Problem]:
     minutes, where = values.get("fallback_after_minutes"), f"{at}fallback_after_minutes"
     several = len(values.get("channels", ())) > 1
     if several and minutes is None:
-        yield Problem(where, "missing for several channels", f"write {where} = 120")
+        yield Problem(where, "missing for several channels", "write fallback_after_minutes = 120")
     if not several and minutes is not None and "channels" in values:
         yield Problem(where, "there is no second channel", "leave it out or name two channels")
     if minutes is not None and minutes >= values["not_after_hours"] * 60:

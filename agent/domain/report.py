@@ -59,9 +59,9 @@ class ReportBuilder:
         """The report over all records so far and the facts of the run.
 
         `run` may say: file, version, schedule, packs, portfolios, from, until (ISO 8601),
-        virtual_days, loans, borrowers, events, events_applied, events_rejected (reason to count),
-        invariants (id, title, violations), stages (id, grade, offset_days, in ladder order), rules
-        (id to what it means, for the rules of packs), wall_seconds, phases (name to seconds).
+        virtual_days, loans, borrowers, events, events_applied, events_duplicate, events_rejected
+        (reason to count), invariants (id, title, violations), stages (id, grade, offset_days, in
+        ladder order), rules (id to what it means, for the rules of packs), wall_seconds, phases (name to seconds).
         """
         paths = LoanPaths(self._outcomes.standing(), self._opened)
         invariants = _invariants(run)
@@ -130,6 +130,7 @@ def _run_facts(run: Record) -> RunFacts:
         borrowers=run.get("borrowers") or 0,
         events=run.get("events") or 0,
         events_applied=run.get("events_applied") or 0,
+        events_duplicate=run.get("events_duplicate") or 0,
     )
 
 

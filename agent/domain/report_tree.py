@@ -36,6 +36,7 @@ class RunFacts:
     borrowers: int
     events: int
     events_applied: int
+    events_duplicate: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,6 +26,7 @@ COMMANDS = (
     "simulate",
     "invariants",
     "why",
+    "schedule",
     "conduct",
     "portfolio",
     "pause",

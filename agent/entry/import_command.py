@@ -163,19 +163,15 @@ class ErrorFile:
                 self.path.unlink()
 
     def add(self, problem: "Problem") -> None:
-        """One line: where and why; nothing of what it said."""
+        """One line more."""
         import orjson
 
         self.count += 1
-        row: dict[str, Any] = {"line": problem.line, "reason": problem.reason}
-        row["detail"] = problem.detail
-        if problem.event_id is not None:
-            row["event"] = problem.event_id
         try:
             if self._file is None and self.problem is None:
                 self._file = self.path.open("wb")
             if self._file is not None:
-                self._file.write(orjson.dumps(row) + b"\n")
+                self._file.write(orjson.dumps(problem.as_json()) + b"\n")
         except OSError as trouble:
             self.problem = f"{self.path} cannot be written: {trouble.strerror}"
 
@@ -230,8 +226,7 @@ def _document(file: Path, done: "Imported", report: ErrorFile, *, dry_run: bool)
         "rejected": dict(taken.rejected.most_common()),
         "unparked": taken.unparked,
         "outcomes": taken.outcomes,
-        "broken": broken
-        and {"byte": broken.at_byte, "after_line": broken.after_line, "why": broken.why},
+        "broken": broken and broken.as_json(),
         "errors_file": str(report.path) if report.count and not report.problem else None,
         "notes": notes,
         "seconds": round(spent, 2),

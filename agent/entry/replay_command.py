@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from agent.domain.frame import Role
     from agent.domain.report import Report
+    from agent.flows.import_source import Break
     from agent.flows.invariants import Finding
     from agent.flows.replay import History
 
@@ -27,13 +28,18 @@ def register(app: typer.Typer) -> None:
 
 
 def replay(
-    file: Annotated[Path, typer.Argument(help="Ledger events, one a line: .ndjson or .ndjson.gz.")],
+    file: Annotated[
+        Path, typer.Argument(help="Ledger events as .ndjson or .json; each also as .gz.")
+    ],
     schedule: Annotated[
         str, typer.Option(help="A shipped schedule by name, or a .toml file.")
     ] = "consumer-instalment",
     packs: Annotated[str, typer.Option(help="Conduct packs, separated by commas.")] = "house",
     until: Annotated[
-        str | None, typer.Option(help="Stop at this instant or local date instead of at the end.")
+        str | None,
+        typer.Option(
+            help="Stop here, not at the end: an instant, or a date (in UTC)."
+        ),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the messages, decisions, outcomes and report.")
@@ -50,16 +56,19 @@ def replay(
 ) -> None:
     """Play a history, check the invariants, and write what would have gone out, when and why.
 
-    It works in a database of its own and ends when nothing more can become due. Exit code 1 when an
-    invariant is violated.
+    It works in a database of its own and ends when nothing more can become due. What does not fit is
+    told and changes nothing. Exit code 1: an invariant is violated, or the file breaks off.
     """
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
     wish = _Wish(file, schedule, packs, until, out, phones, lender, role, keep)
-    report, findings, database = run(_replay(wish, quiet=as_json))
-    document = _document(report, findings, out, database)
+    report, findings, broken, database = run(_replay(wish, quiet=as_json))
+    document = {
+        **_document(report, findings, out, database),
+        "broken": broken and broken.as_json(),
+    }
     show(document, as_json=as_json, pleasant=lambda console: _print(console, document))
-    if any(finding.violations for finding in findings):
+    if broken or any(finding.violations for finding in findings):
         raise typer.Exit(PROBLEMS)
 
 
@@ -98,22 +107,19 @@ def _role(named: str | None) -> "Role | None":
 
 
 def _schedule(name: str) -> str:
-    from agent.flows.portfolios import BadSchedule, ladder_of
+    from agent.flows.schedule_lint import lint
     from schedules import ladder_names, ladder_text
 
     path = Path(name)
     if name in ladder_names():
-        source = ladder_text(name)
-    elif path.suffix == ".toml" and path.is_file():
-        source = path.read_text("utf-8")
-    else:
+        return ladder_text(name)
+    if path.suffix != ".toml" or not path.is_file():
         shipped = ", ".join(ladder_names())
         raise Refused(f"no schedule {name}: name a shipped one ({shipped}) or a .toml file")
-    try:
-        ladder_of(source)
-    except (BadSchedule, ValueError) as problem:
-        raise Refused(f"{name}: {problem}") from None
-    return source
+    source = path.read_bytes()
+    if problems := lint(name, source):
+        raise Refused("\n  ".join([f"{name} cannot be used:", *problems]))
+    return source.decode("utf-8-sig")
 
 
 def _until(text: str | None) -> datetime | None:
@@ -129,7 +135,9 @@ def _until(text: str | None) -> datetime | None:
     return at if at.tzinfo else at.replace(tzinfo=UTC)
 
 
-async def _replay(wish: _Wish, *, quiet: bool) -> "tuple[Report, Sequence[Finding], str | None]":
+async def _replay(
+    wish: _Wish, *, quiet: bool
+) -> "tuple[Report, Sequence[Finding], Break | None, str | None]":
     from agent import config
     from agent.adapters.embedded import open_database
     from agent.clock import SystemClock, random_bytes
@@ -142,7 +150,7 @@ async def _replay(wish: _Wish, *, quiet: bool) -> "tuple[Report, Sequence[Findin
         shipped_packs(wish.packs)
     except BadRules as problem:
         raise Refused(f"--packs: {problem}") from None
-    history = _history(wish.file)
+    history, broken = _history(wish.file)
     stamp = SystemClock().now().strftime("%Y%m%d_%H%M%S")
     name = f"duly_replay_{stamp}_{random_bytes(3).hex()}"
     url = config.revealed(settings.database_url)
@@ -151,29 +159,26 @@ async def _replay(wish: _Wish, *, quiet: bool) -> "tuple[Report, Sequence[Findin
         scratch_database(server, name, keep=wish.keep) as database_url,
     ):
         report, findings = await _play(wish, history, database_url, quiet=quiet)
-    return report, findings, name if wish.keep else None
+    return report, findings, broken, name if wish.keep else None
 
 
-def _history(path: Path) -> "History":
+def _history(path: Path) -> "tuple[History, Break | None]":
+    """What `duly import` would take of the same file, and where it breaks off."""
+    from agent.flows.import_file import lines_or_elements
+    from agent.flows.import_source import Source, Unusable
     from agent.flows.reading import read_lines
     from agent.flows.replay import in_time
 
+    source = Source(path)
     try:
-        history = in_time(*read_lines(enumerate(_lines(path), start=1)))
-    except OSError as problem:
-        raise Refused(f"{path}: {problem.strerror or problem}") from None
+        history = in_time(*read_lines(lines_or_elements(source)))
+    except Unusable as problem:
+        raise Refused(str(problem)) from None
     if not history.reads:
-        raise Refused(f"{path}: holds no ledger event; DESIGN §6.1 shows what one looks like")
-    return history
-
-
-def _lines(path: Path) -> list[bytes]:
-    import gzip
-
-    if path.suffix != ".gz":
-        return path.read_bytes().splitlines()
-    with gzip.open(path) as file:
-        return file.read().splitlines()
+        bad = history.unreads[0] if history.unreads else None
+        why = f"; line {bad.line} is refused: {bad.reason}, {bad.detail}" if bad else ""
+        raise Refused(f"{path} holds no ledger event{why}; README.md shows what one looks like")
+    return history, source.broken
 
 
 async def _play(
@@ -204,7 +209,7 @@ async def _play(
         with HistoryBar(len(history.reads), quiet=quiet) as progress:
             played = await game.run(wish.until, progress)
         told = Told(
-            wish.file.name, version("duly"), history.first, len(history.reads),
+            wish.file.name, version("duly"), history.first, history.events,
             game.packs, game.ladder, began,
         )  # fmt: skip
         if wish.out is not None:
@@ -248,13 +253,27 @@ def _document(
     }
 
 
+def _print_refused(console: "Console", document: dict[str, Any]) -> None:
+    from rich.markup import escape
+
+    for line in document["rejected"]:
+        console.print(f"  [red]{line['count']:>8,}[/red] refused: {line['name']}")
+    if broken := document["broken"]:
+        console.print(
+            f"[red]The file breaks off[/red] after {broken['after_line']:,} whole lines:"
+            f" {escape(broken['why'])}"
+        )
+
+
 def _print(console: "Console", document: dict[str, Any]) -> None:
     run_, head, speed = document["run"], document["headline"], document["speed"]
+    twice = f" ({run_['events_duplicate']:,} told twice)" if run_["events_duplicate"] else ""
     console.print(
-        f"[bold]{run_['file']}[/bold]: {run_['events_applied']:,} of {run_['events']:,} events,"
+        f"[bold]{run_['file']}[/bold]: {run_['events_applied']:,} of {run_['events']:,} events{twice},"
         f" {run_['loans']:,} loans of {run_['borrowers']:,} people,"
         f" {run_['from'][:10]} to {run_['until'][:10]}"
     )
+    _print_refused(console, document)
     console.print(
         f"{head['messages']:,} messages; {head['notices_decided']:,} notices decided,"
         f" {head['notices_cancelled']:,} cancelled with a reason; {head['payoffs']:,} payoffs,"

@@ -103,11 +103,11 @@ async def _read_next(
 def _pending(source: Source, mapping: Mapping | None, notes: list[str]) -> Iterator[Pending]:
     if mapping is not None:
         return pending_rows(mapping, source.numbered(source.blocks()), notes)
-    lines = _lines_or_elements(source)
+    lines = lines_or_elements(source)
     return (Pending(_subject(body), number, body) for number, body in lines if body.strip())
 
 
-def _lines_or_elements(source: Source) -> Numbered:
+def lines_or_elements(source: Source) -> Numbered:
     """One event a line, or JSON that may be laid out in any way: an array, or a `.json` file."""
     names = [suffix for suffix in source.path.suffixes if suffix != ".gz"]
     blocks = source.blocks()

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedReader
 from pathlib import Path
+from typing import Any
 
 from agent.flows.reading import LINE_MAX
 
@@ -34,6 +35,10 @@ class Break:
     at_byte: int
     after_line: int
     why: str
+
+    def as_json(self) -> dict[str, Any]:
+        """For programs."""
+        return {"byte": self.at_byte, "after_line": self.after_line, "why": self.why}
 
 
 @dataclass(slots=True)

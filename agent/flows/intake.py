@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import islice
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import asyncpg
 import orjson
@@ -61,6 +61,11 @@ class Problem:
     reason: Reason
     detail: str
     event_id: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """One line of a list of errors: where and why, nothing of what it said."""
+        row: dict[str, Any] = {"line": self.line, "reason": self.reason, "detail": self.detail}
+        return row if self.event_id is None else {**row, "event": self.event_id}
 
 
 @dataclass(slots=True)

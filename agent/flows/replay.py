@@ -46,6 +46,11 @@ class History:
     unreads: tuple[Unread, ...]
 
     @property
+    def events(self) -> int:
+        """All that the file holds, what is no event included."""
+        return len(self.reads) + len(self.unreads)
+
+    @property
     def first(self) -> datetime:
         return self.reads[0].event.at
 

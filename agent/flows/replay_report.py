@@ -16,6 +16,7 @@ from agent.domain.conduct import Pack
 from agent.domain.ladder import Ladder
 from agent.domain.report import Report, ReportBuilder, report_json
 from agent.flows.growth import gather_statistics
+from agent.flows.intake import Problem
 from agent.flows.invariants import Finding, check
 from agent.flows.replay import Played
 from agent.flows.replay_records import decisions, messages, outcomes
@@ -41,7 +42,10 @@ class Told:
 async def write_out(
     pool: "asyncpg.Pool[asyncpg.Record]", keyring: Keyring, played: Played, told: Told, out: Path
 ) -> tuple[Report, tuple[Finding, ...]]:
-    """Check the invariants and write the five files into `out`, a folder that exists."""
+    """Check the invariants and write the five files into `out`, a folder that exists.
+
+    What did not fit is listed in a sixth, `errors.ndjson`, if there is any.
+    """
     assert played.until is not None
     began = seconds()
     await gather_statistics(pool)
@@ -56,7 +60,16 @@ async def write_out(
     options = orjson.OPT_INDENT_2 | _LINE
     (out / "report.json").write_bytes(orjson.dumps(report_json(report), option=options))
     (out / "report.html").write_text(report_html(report), "utf-8")
+    _write_errors(played.taken.problems, out / "errors.ndjson")
     return report, findings
+
+
+def _write_errors(problems: Sequence[Problem], path: Path) -> None:
+    """As `duly import` lists them; a list of an earlier run does not stay."""
+    path.unlink(missing_ok=True)
+    if problems:
+        rows = sorted(problems, key=lambda problem: problem.line)
+        path.write_bytes(b"".join(orjson.dumps(row.as_json(), option=_LINE) for row in rows))
 
 
 async def _lines(
@@ -101,6 +114,7 @@ def _run(
         "virtual_days": (played.until - told.first) / timedelta(days=1),
         "events": told.events,
         "events_applied": played.taken.applied,
+        "events_duplicate": played.taken.duplicates,
         "events_rejected": dict(played.taken.rejected),
         "invariants": [
             {"id": f.id, "title": f.title, "violations": f.violations}

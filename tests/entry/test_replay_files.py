@@ -1,0 +1,60 @@
+"""`duly replay` reads what `duly import` reads, and tells what did not fit."""
+
+import gzip
+import json
+from pathlib import Path
+
+import orjson
+import pytest
+
+from tests.entry.command import duly
+from tests.support.intake import opened, paid
+
+EVENTS = [
+    paid("L", "early", "1.00", "2023-12-31"),
+    opened("L"),
+    paid("L", "all", "1000.00", "2024-01-20"),
+    paid("L", "all", "1000.00", "2024-01-20"),
+    paid("L", "bad", "1,0", "2024-01-21"),
+]
+NDJSON = b"\n".join(json.dumps(event).encode() for event in EVENTS) + b"\n{broken\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "body"),
+    [
+        ("bom.ndjson", b"\xef\xbb\xbf" + NDJSON.replace(b"\n", b"\r\n")),
+        ("packed", gzip.compress(NDJSON)),
+        ("array.json", json.dumps([*EVENTS, {}]).encode()),
+    ],
+)
+def test_every_shape_of_file(database_url: str, tmp_path: Path, name: str, body: bytes) -> None:
+    file, out = tmp_path / name, tmp_path / "out"
+    file.write_bytes(body)
+    answer = duly("replay", str(file), "--out", str(out), "--json", DULY_DATABASE_URL=database_url)
+    assert answer.code == 0, answer.err
+    said = orjson.loads(answer.out)
+    run = said["run"]
+    assert (run["events"], run["events_applied"], run["events_duplicate"]) == (6, 3, 1)
+    assert sum(line["count"] for line in said["rejected"]) == 2
+    listed = [orjson.loads(line) for line in (out / "errors.ndjson").read_bytes().splitlines()]
+    assert [(one["line"], one["reason"]) for one in listed][:1] == [(5, "bad-amount")]
+    assert listed[1]["line"] == 6
+
+
+def test_a_cut_gzip_is_played_as_far_as_it_goes_and_told(database_url: str, tmp_path: Path) -> None:
+    whole = gzip.compress(NDJSON, mtime=0)
+    file = tmp_path / "cut.ndjson.gz"
+    file.write_bytes(whole[:-12])
+    answer = duly("replay", str(file), DULY_DATABASE_URL=database_url)
+    assert answer.code == 1, answer.err
+    assert "The file breaks off" in answer.out
+    assert "invariants hold" in answer.out
+
+
+def test_a_file_without_an_event_says_why(tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_text('{"id": "x"}\n')
+    answer = duly("replay", str(file))
+    assert answer.code == 2
+    assert "line 1 is refused: missing-field, type" in answer.err
