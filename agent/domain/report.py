@@ -61,7 +61,8 @@ class ReportBuilder:
         `run` may say: file, version, schedule, packs, portfolios, from, until (ISO 8601),
         virtual_days, loans, borrowers, events, events_applied, events_duplicate, events_rejected
         (reason to count), invariants (id, title, violations), stages (id, grade, offset_days, in
-        ladder order), rules (id to what it means, for the rules of packs), wall_seconds, phases (name to seconds).
+        ladder order), rules (id to what it means, for the rules of packs), wall_seconds, phases
+        (name to seconds).
         """
         paths = LoanPaths(self._outcomes.standing(), self._opened)
         invariants = _invariants(run)

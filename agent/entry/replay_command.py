@@ -37,9 +37,7 @@ def replay(
     packs: Annotated[str, typer.Option(help="Conduct packs, separated by commas.")] = "house",
     until: Annotated[
         str | None,
-        typer.Option(
-            help="Stop here, not at the end: an instant, or a date (in UTC)."
-        ),
+        typer.Option(help="Stop here, not at the end: an instant, or a date (in UTC)."),
     ] = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the messages, decisions, outcomes and report.")
