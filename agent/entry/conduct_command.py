@@ -53,13 +53,12 @@ def _as_json(one: "Ran") -> dict[str, object]:
 def _print_ran(console: "Console", ran: "list[Ran]", *, only_failed: bool) -> None:
     for one in ran:
         if one.passed and not only_failed:
-            console.print(f"pass  {one.id:6} {one.title}")
+            console.print(f"pass  {one.id:6} {one.title}", markup=False)
         if not one.passed:
-            console.print(f"FAIL  {one.id:6} {one.title}")
-            for key in dict.fromkeys((*one.expected, *one.got)):
+            console.print(f"FAIL  {one.id:6} {one.title}", markup=False)
+            for key in one.differing():
                 wanted, got = one.expected.get(key, "(nothing said)"), one.got.get(key, "(nothing)")
-                if key == "problem" or (key in one.expected and wanted != got):
-                    console.print(f"        {key}: expected {wanted}, got {got}", markup=False)
+                console.print(f"        {key}: expected {wanted}, got {got}", markup=False)
     passed = sum(one.passed for one in ran)
     console.print(f"{passed} of {len(ran)} passed")
 

@@ -67,12 +67,39 @@ def test_a_file_may_bring_packs_and_calendars(tmp_path: Path) -> None:
     assert ran.passed, ran.got
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"vectors": 1}', '{"vectors": [{"id": "W"}]}'])
+ONE = {"id": "W", "kind": "sms_length", "given": {"text": "abc"}, "expect": {"units": 3}}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "", "{", "[]", '{"vectors": 1}', '{"vectors": [{"id": "W"}]}',
+        *(
+            json.dumps({"vectors": [ONE | odd]})
+            for odd in ({"given": [1]}, {"expect": []}, {"id": None}, {"kind": ["contact"]})
+        ),
+        *(
+            json.dumps({"vectors": [ONE], **odd})
+            for odd in ({"calendars": {"X": {}}}, {"calendars": [1]}, {"packs": ["x"]})
+        ),
+    ],
+)  # fmt: skip
 def test_a_file_without_vectors_is_refused(tmp_path: Path, text: str) -> None:
     file = tmp_path / "bad.json"
     file.write_text(text)
     with pytest.raises(BadVectors):
         run_file(file)
+
+
+def test_only_what_differs_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "with a mark.json"
+    asked = {"id": "W", "kind": "contact", "expect": {"decision": "allow"}}
+    file.write_text(json.dumps({"vectors": [ONE | {"expect": {"units": 3, "segments": 2}}, asked]}))
+    file.write_bytes(b"\xef\xbb\xbf" + file.read_bytes())
+    short, silent = run_file(file)
+    assert (short.passed, short.differing()) == (False, ["segments"])
+    assert (silent.passed, silent.differing()) == (False, ["decision", "problem"])
+    assert silent.got == {"problem": "it does not say 'action'"}
 
 
 def test_all_shipped_packs_pass_lint_and_ask_for_review() -> None:
