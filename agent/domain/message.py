@@ -34,6 +34,10 @@ NEUTRAL = "neutral"
 NOWHERE = Setting()
 TEXT_MAX = 1000
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z]+)?)\}")
+# What stands for a value in other systems, and would be read by borrowers here.
+_FOREIGN = re.compile(
+    r"%(?:\(\w*\))?[sdif](?![a-z])|\$(?=\{)|\$[a-z_]{3,}|<%|%>|<[a-z_]+>|\[\[|\]\]|\(\(|\)\)|[｛｝]"
+)
 _LOCALE = re.compile(r"[A-Za-z]{2,3}([-_][A-Za-z0-9]{2,8}){0,3}")
 
 
@@ -102,6 +106,10 @@ def parse(text: str) -> Template | Problem:
         return unknown
     if any("{" in literal or "}" in literal for literal in literals):
         return Problem("text", "a brace that is no placeholder", "write {amount} or no brace")
+    foreign = _FOREIGN.search(text)
+    if foreign is not None:
+        what = f"{foreign[0]} looks like a placeholder of another kind"
+        return Problem("text", what, "write {amount}, or leave it out")
     if any(unicodedata.category(c) == "Cc" and c != "\n" for c in text):
         return Problem("text", "a control character", "remove it; only line breaks may stay")
     return Template(literals, names)
@@ -220,7 +228,7 @@ def _outline(
                 title, body = (_partly(template, shared, reader) for template in pair)
                 return _Outline("".join(title.literals), body, candidate, reader)
         elif (template := texts.sms.get((candidate, message))) is not None:
-            frame = texts.frames.get(candidate, PLAIN)
+            frame = texts.frames.get(candidate) or _near_frame(texts, candidate)
             country = texts.countries.get(setting.country or "")
             around = framing(lender, frame, country, setting)
             return _Outline(None, _partly(template, shared, reader, *around), candidate, reader)
@@ -242,6 +250,13 @@ def _partly(
             literals[-1] += _value(name, shared, reader) + literal
     literals[-1] += after
     return Template(tuple(literals), tuple(names))
+
+
+def _near_frame(texts: Texts, locale: str) -> Frame:
+    """A regional text without a frame of its own is signed as its language is: `es-MX` as `es`."""
+    language = language_of(locale)
+    near = (one for one in chain(locale) if language_of(one) == language)
+    return next((texts.frames[one] for one in near if one in texts.frames), PLAIN)
 
 
 # Who reads traditional characters, and whose texts stand in for theirs.

@@ -5,34 +5,44 @@ the finished message, frame included, at the longest values that are plausible.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from enum import StrEnum
+from functools import cache
 
-from agent.domain.content import THREATS, Said, WordList, links, said
+from agent.domain.content import THREATS
+from agent.domain.folding import is_traditional
 from agent.domain.frame import Country, Setting
 from agent.domain.ladder import Action, Ladder, Problem, Stage
+from agent.domain.links import links
 from agent.domain.message import (
+    DATE_FORMATS,
+    NEUTRAL,
     PUSH_SUFFIX,
     Composed,
     Template,
     Texts,
     Wording,
+    chain,
     compile_texts,
     compose,
     misfits,
 )
 from agent.domain.segments import GSM_7, Encoding, forcing, segments
-from agent.domain.spelling import LAST_RESORT
+from agent.domain.spelling import LAST_RESORT, date_text
+from agent.domain.wordlists import Said, WordList, said
 
 PARTS_MAX = 2
-# A long name, a large amount, the longest month of most languages, the third digit of days.
+# A long name and a large amount; the day is the longest of each language.
 LONGEST = Wording(
     "Superlender Ltd", "L" * 20, 123456789, "NGN", date(2026, 9, 28), date(2026, 9, 28)
 )
 _MARK = "\ufffc"  # stands for a placeholder where only the author's own words are read
-_SHOUT = re.compile(r"\b[A-ZÁÉÍÓÚÑÜ]{5,}\b")
+_SHOUT = re.compile(
+    r"\b[A-ZÁÉÍÓÚÑÜ]{5,}\b|\b[A-ZÁÉÍÓÚÑÜ]{3,}(?: +[A-ZÁÉÍÓÚÑÜ]{3,})+\b|[!！](?: ?[!！])+"
+)
 
 
 class Severity(StrEnum):
@@ -63,6 +73,8 @@ class Rules:
     allowed: frozenset[str] = frozenset()
     countries: tuple[str, ...] = ()
     longest: Wording = LONGEST
+    # languages that readers must find, whether there is a text in them or not
+    locales: frozenset[str] = frozenset()
 
 
 def lint(
@@ -72,7 +84,7 @@ def lint(
     good, found = _parsed(raw)
     texts = replace(good, frames=around.frames, countries=around.countries)
     found += (_of(problem, "fit") for problem in misfits(ladder, texts))
-    found += _missing(texts, ladder)
+    found += _missing(texts, ladder, rules)
     for (locale, message), template in sorted(texts.sms.items()):
         stage = next((s for s in ladder.stages if s.message == message), None)
         found += lint_text(texts, locale, message, template, stage, rules)
@@ -100,16 +112,55 @@ def _of(problem: Problem, rule: str) -> Finding:
     return Finding(rule, Severity.PROBLEM, locale, message, problem.what, problem.fix)
 
 
-def _missing(texts: Texts, ladder: Ladder) -> Iterator[Finding]:
+def _missing(texts: Texts, ladder: Ladder, rules: Rules) -> Iterator[Finding]:
     wanted = sorted({s.message for s in ladder.stages if s.action is Action.MESSAGE and s.message})
+    pushed = any("push" in stage.channels for stage in ladder.stages)
     for locale in texts.locales():
+        near = near_locales(locale)
         for message in wanted:
-            if locale != LAST_RESORT and (locale, message) not in texts.sms:
+            if locale != LAST_RESORT and not any((one, message) in texts.sms for one in near):
                 what = "missing: its readers get another language here"
                 yield Finding("missing", Severity.PROBLEM, locale, message, what, "write it")
-        if locale not in texts.frames:
+        if (
+            pushed
+            and locale != LAST_RESORT
+            and not any((one, NEUTRAL) in texts.push for one in near)
+        ):
+            what = "missing: a push to its readers is in another language"
+            name = f"{NEUTRAL}{PUSH_SUFFIX}"
+            yield Finding("missing", Severity.PROBLEM, locale, name, what, "write it")
+        if not any(one in texts.frames for one in near):
             what = "no frame: nobody signs, nobody may stop it"
             yield Finding("missing", Severity.PROBLEM, locale, "frame.toml", what, "write it")
+    for locale in sorted(rules.locales):
+        if not any(one in texts.locales() for one in near_locales(locale)):
+            what = "no text at all: its readers get another language"
+            fix = "write every message in it"
+            yield Finding("missing", Severity.PROBLEM, locale, "*", what, fix)
+
+
+def near_locales(locale: str) -> tuple[str, ...]:
+    """A locale and those of the same language and script that stand in for it: `es-MX`, `es`."""
+    language = locale.partition("-")[0].lower()
+    near = [one for one in chain(locale) if one.partition("-")[0] == language]
+    # the first of the two is the script of the reader; the other is a makeshift
+    scripts = [one for one in near if one in ("zh-CN", "zh-TW")]
+    return tuple(dict.fromkeys((locale, *(one for one in near if one not in scripts[1:]))))
+
+
+def _unstated(texts: Texts, locale: str, message: str, template: Template) -> Iterator[Finding]:
+    """A text that asks for no amount; wrong at once where it does in another language."""
+    if _states_amount(template):
+        return
+    others = [one for (_, name), one in texts.sms.items() if name == message]
+    elsewhere = any(map(_states_amount, others))
+    severity = Severity.PROBLEM if elsewhere else Severity.WARNING
+    fix = "say {amount}: a reader must know what is asked for"
+    yield Finding("placeholder", severity, locale, message, "no {amount}", fix)
+
+
+def _states_amount(template: Template) -> bool:
+    return any(name.partition(":")[0] == "amount" for name in template.names)
 
 
 def lint_text(
@@ -121,10 +172,8 @@ def lint_text(
     if "lender" in template.names:
         fix = "leave {lender} out; the signature says who writes"
         found.append(Finding("frame", Severity.PROBLEM, locale, message, "it signs itself", fix))
-    unstated = stage is not None and not any(n.startswith("amount") for n in template.names)
-    if unstated:
-        fix = "say {amount}: a reader must know what is asked for"
-        found.append(Finding("placeholder", Severity.WARNING, locale, message, "no {amount}", fix))
+    if stage is not None:
+        found += _unstated(texts, locale, message, template)
     found += _length(texts, locale, message, written, stage, rules)
     for code in _countries(locale, rules):
         if (country := texts.countries.get(code)) is not None:
@@ -141,7 +190,12 @@ def _words(template: Template) -> str:
 
 
 def _wording(locale: str, message: str, written: str, rules: Rules) -> Iterator[Finding]:
-    for each in said(written, rules.words.get(locale, ())):
+    lists = words_for(locale, rules)
+    if not lists:
+        what = "nobody wrote word lists for this language: what it threatens or sells is not read"
+        fix = "let somebody who speaks it read it, and write schedules/content/words-….toml"
+        yield Finding("words", Severity.WARNING, locale, message, what, fix)
+    for each in said(written, lists):
         match each.tag:
             case "debt":
                 continue
@@ -153,10 +207,18 @@ def _wording(locale: str, message: str, written: str, rules: Rules) -> Iterator[
             case tag:
                 kind = "threat" if tag in THREATS else tag
                 yield _word(kind, locale, message, each, "say what is open and what can be done")
+    addresses = [(each.position - 1, len(each.written)) for each in links(written)]
     for match in _SHOUT.finditer(written):
+        if any(start <= match.start() < start + length for start, length in addresses):
+            continue
         fix, at = "write it in small letters", match.start() + 1
         what = f"shouts: {match[0]}"
         yield Finding("urgency", Severity.PROBLEM, locale, message, what, fix, at)
+
+
+def words_for(locale: str, rules: Rules) -> tuple[WordList, ...]:
+    """The lists of the nearest locale of the same language: `es-MX` is read for `es`."""
+    return next((rules.words[one] for one in near_locales(locale) if one in rules.words), ())
 
 
 def _word(rule: str, locale: str, message: str, each: Said, fix: str) -> Finding:
@@ -170,6 +232,9 @@ def _links(locale: str, message: str, written: str, rules: Rules) -> Iterator[Fi
         if short:
             what, fix = f"{link.written} hides where it leads", "use the lender's own full address"
             rule = "shortener"
+        elif not link.plain:
+            what = f"{link.written} does not show where it leads"
+            rule, fix = "link", "write https:// and the lender's own host in plain letters"
         elif not any(link.host == a or link.host.endswith(f".{a}") for a in rules.allowed):
             what, fix = f"{link.host} is not on the list", "leave it out, or --allow-link HOST"
             rule = "link"
@@ -190,12 +255,19 @@ def finished(
 ) -> str:
     """The message as it would leave with the longest plausible values."""
     offset = 0 if stage is None else stage.offset_days
-    today = rules.longest.due_on + timedelta(days=offset)
     # the region whose dates are longest: es-CO writes the month in full
     reader = {"es": "es-CO"}.get(locale, locale)
-    wording = rules.longest._replace(today=today)
+    due_on = _longest_day(reader, rules.longest.due_on.year)
+    wording = rules.longest._replace(due_on=due_on, today=due_on + timedelta(days=offset))
     found = compose(texts, message, "sms", reader, wording, Setting(country))
     return found.body if isinstance(found, Composed) else ""
+
+
+@cache
+def _longest_day(reader: str, year: int) -> date:
+    """A day whose date takes most room in every format: in September in English, in December in Chinese."""
+    days = [date(year, month, day) for month in range(1, 13) for day in range(22, 29)]
+    return max(days, key=lambda day: [len(date_text(day, reader, form)) for form in DATE_FORMATS])
 
 
 def _length(
@@ -256,17 +328,29 @@ def _country(
         )
     if not country.adjacent_placeholders and "" in template.literals[1:-1]:
         yield finding("two placeholders touch", "put a word between them")
+    if country.signature_length is not None:
+        yield from (finding(*wrong) for wrong in _signature(rules.longest.lender, country))
     whole = finished(texts, locale, message, stage, rules, country.code)
     if country.max_characters is not None and len(whole) > country.max_characters:
         yield finding(f"{len(whole)} characters", f"keep to {country.max_characters}")
     yield from (finding(what, fix) for what, fix in _phones(written, country))
 
 
+def _signature(lender: str, country: Country) -> Iterator[tuple[str, str]]:
+    shortest, longest = country.signature_length or (0, 0)
+    if not shortest <= len(lender) <= longest:
+        yield f"a signature of {len(lender)} characters", f"sign with {shortest} to {longest}"
+    for character in dict.fromkeys(lender):
+        if character in country.forbidden:
+            yield f"{character} in the signature", "sign without it"
+
+
 def _strange(written: str, script: str | None) -> list[str]:
     """The characters that a legacy character set lacks: traditional ones are not in GB 2312."""
     if script is None:
         return []
-    return [c for c in written if c != _MARK and not c.encode(script, "ignore")]
+    strange = is_traditional if script == "gb2312" else (lambda _: False)
+    return [c for c in written if c != _MARK and (strange(c) or not c.encode(script, "ignore"))]
 
 
 def _phones(written: str, country: Country) -> Iterator[tuple[str, str]]:
@@ -286,11 +370,11 @@ def lint_push(locale: str, message: str, written: str, rules: Rules) -> list[Fin
     found = [*_wording(locale, name, written, rules), *_links(locale, name, written, rules)]
     found += (
         _word("lock-screen", locale, name, each, "say that there is a message")
-        for each in said(written, rules.words.get(locale, ()))
+        for each in said(written, words_for(locale, rules))
         if each.tag == "debt"
     )
-    if any(c.isdigit() for c in written):
-        what, fix = "a number shows on the lock screen", "leave numbers to the app"
+    if any((c.isnumeric() and not c.isalpha()) or unicodedata.category(c) == "Sc" for c in written):
+        what, fix = "a number or amount shows on the lock screen", "leave numbers to the app"
         found.append(Finding("lock-screen", Severity.PROBLEM, locale, name, what, fix))
     return found
 

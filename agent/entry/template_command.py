@@ -23,6 +23,8 @@ _Locale = Annotated[str, typer.Option(help="The reader's language and region: en
 _Country = Annotated[str | None, typer.Option(help="Where the number is, as CN or US.")]
 _Ladder = Annotated[str, typer.Option("--schedule", help="The shipped ladder that uses the texts.")]
 _LADDER = "consumer-instalment"
+# The languages in which every message is shipped.
+_COMPLETE = ("zh-CN", "zh-TW", "en", "es", "id")
 
 
 def register(app: typer.Typer) -> None:
@@ -52,6 +54,10 @@ def lint(
     allow_link: Annotated[
         list[str] | None, typer.Option(help="A host of the lender that links may lead to.")
     ] = None,
+    locale: Annotated[
+        list[str] | None,
+        typer.Option(help="A language that readers must find; the shipped ones without FOLDER."),
+    ] = None,
     lender: Annotated[str, typer.Option(help="The name that signs.")] = "Superlender Ltd",
     as_json: AsJson = False,
 ) -> None:
@@ -69,6 +75,7 @@ def lint(
         frozenset(host.casefold() for host in allow_link or ()),
         countries,
         LONGEST._replace(lender=lender),
+        frozenset(locale or (_COMPLETE if folder is None else ())),
     )
     ladder = _ladder(schedule)
     found = find(raw, texts(), ladder, rules)

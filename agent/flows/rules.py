@@ -10,9 +10,10 @@ from functools import cache, lru_cache
 from agent.domain.calendar import ZONE_DATA
 from agent.domain.conduct import Calendars, Pack, PackProblem, compile_pack
 from agent.domain.conduct_compile import head_problems
-from agent.domain.content import WordList, compile_words
 from agent.domain.frame import Country, Frame, compile_countries, compile_frame
 from agent.domain.message import Texts, compile_texts
+from agent.domain.spelling import LAST_RESORT
+from agent.domain.wordlists import WordList, compile_words
 from agent.flows.portfolios import shipped_calendars
 from schedules import conduct_names, conduct_text, content_names, content_text
 from templates import all_texts, frame_text, locales
@@ -148,13 +149,25 @@ def countries() -> Mapping[str, Country]:
 
 @cache
 def word_lists() -> Mapping[str, tuple[WordList, ...]]:
-    """The words that texts are read for, by locale."""
-    files = {locale: f"words-{locale.lower()}" for locale in locales()}
-    return {
-        locale: compile_words(locale, tomllib.loads(content_text(name)))
-        for locale, name in files.items()
-        if name in content_names()
-    }
+    """The words that texts are read for, by locale.
+
+    Chinese texts are read for both scripts' words, and every text for English threats and pressure: a
+    text in one language may threaten in another.
+    """
+    own = {locale: _own_words(locale) for locale in locales()}
+    found = {}
+    for locale, lists in own.items():
+        language = locale.partition("-")[0]
+        others = [own[o] for o in own if o != locale and o.partition("-")[0] == language]
+        foreign = () if language == LAST_RESORT else own[LAST_RESORT]
+        pressing = tuple(one for one in foreign if one.tag != "solicitation")
+        found[locale] = tuple(one for part in (lists, *others, pressing) for one in part)
+    return {locale: lists for locale, lists in found.items() if own[locale]}
+
+
+def _own_words(locale: str) -> tuple[WordList, ...]:
+    name = f"words-{locale.lower()}"
+    return compile_words(tomllib.loads(content_text(name))) if name in content_names() else ()
 
 
 @cache

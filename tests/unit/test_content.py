@@ -2,7 +2,9 @@
 
 import pytest
 
-from agent.domain.content import MARKS, facts_said, links, said
+from agent.domain.content import MARKS, facts_said
+from agent.domain.links import links
+from agent.domain.wordlists import said
 from agent.flows.rules import frames, shorteners, word_lists
 from templates import locales
 

@@ -6,7 +6,7 @@ import pytest
 
 import templates
 from agent.domain.ladder import Ladder
-from agent.domain.text_lint import Finding, Rules, Severity, costs, lint
+from agent.domain.text_lint import Finding, Rules, Severity, costs, finished, lint
 from agent.flows.portfolios import ladder_of
 from agent.flows.rules import shorteners, texts, word_lists
 from schedules import ladder_text
@@ -67,6 +67,37 @@ def test_shipped_texts_keep_to_two_parts_at_the_longest_values() -> None:
         ("en__neutral_push", "{lender}\nYour payment is late", "lock-screen", "payment"),
         ("en__neutral_push", "{lender}\nCode 4711", "lock-screen", "a number"),
         ("en__neutral_push", "{lender}\n{amount}", "placeholder", "lock screen"),
+        ("zh_CN__neutral_push", "{lender}\n一千元", "lock-screen", "元"),
+        ("zh_CN__neutral_push", "{lender}\n￥", "lock-screen", "a number or amount"),
+        ("en__overdue_7", "PAY NOW {amount}", "urgency", "shouts: PAY NOW"),
+        ("en__overdue_7", "pay {amount}!!", "urgency", "shouts: !!"),
+        ("en__overdue_7", "pay {amount}: https://lender.example@evil.com/", "link", "evil.com"),
+        ("en__overdue_7", "pay {amount}: https://{loan}/a", "link", "does not show"),
+        ("zh_CN__overdue_7", "请于后天还款，應还{amount}", "country", "應 not in gb2312"),
+        ("zh_CN__overdue_7", "请在到期後还款{amount}", "country", "後 not in gb2312"),
+        ("zh_TW__overdue_7", "请還款{amount}", "country", "请 not in big5"),
+        *(
+            ("en__overdue_7", f"pay {{amount}} {odd}", "placeholder", "of another kind")
+            for odd in ("%s", "%(name)s", "${amount}", "$amount", "<name>", "[[name]]", "｛name｝")
+        ),
+        *(
+            ("en__overdue_7", f"pay {{amount}} {odd}", "placeholder", "")
+            for odd in (
+                "{a.b}",
+                "{a[0]}",
+                "{loan!r}",
+                "{{loan}}",
+                "{}",
+                "{0}",
+                "{ loan }",
+                "{LOAN}",
+                "{loan|upper}",
+                "{% if x %}",
+                "{loan()}",
+                "{due_date:%Y}",
+                "{аmount}",
+            )
+        ),
     ],
 )
 def test_what_is_wrong_is_named_with_a_fix(key: str, text: str, rule: str, said: str) -> None:
@@ -91,6 +122,53 @@ def test_missing_message_of_a_language_is_named() -> None:
     }
     assert ("sw", "frame.toml") in names
     assert ("sw", "final-61") in names
+
+
+def test_amount_that_other_languages_state_may_not_be_left_out() -> None:
+    (found,) = linted(id__overdue_7="mohon hubungi kami")
+    assert (found.rule, found.what, found.severity) == ("placeholder", "no {amount}", "problem")
+    raw = {key: text.replace("{amount}", "it").replace("{amount:unit}", "it")
+           for key, text in templates.all_texts().items()}  # fmt: skip
+    assert {f.severity for f in lint(raw, texts(), LADDER, RULES) if f.what == "no {amount}"} == {
+        "warning"
+    }
+
+
+def test_language_that_readers_must_find_is_missing_as_a_whole() -> None:
+    raw = {key: text for key, text in templates.all_texts().items() if key[0] != "id"}
+    assert lint(raw, texts(), LADDER, RULES) == []
+    wanted = replace(RULES, locales=frozenset({"en", "id", "zh-HK", "es-MX"}))
+    (found,) = lint(raw, texts(), LADDER, wanted)
+    assert (found.rule, found.locale, found.message) == ("missing", "id", "*")
+    push = {
+        key: text for key, text in templates.all_texts().items() if key != ("es", "neutral.push")
+    }
+    (found,) = lint(push, texts(), LADDER, RULES)
+    assert (found.rule, found.locale, found.message) == ("missing", "es", "neutral.push")
+
+
+def test_regional_text_is_read_and_signed_as_its_language() -> None:
+    assert linted(es_MX__overdue_7="pague {amount}, gracias") == []
+    found = {one.rule for one in linted(es_MX__overdue_7="pague {amount} o lo embargamos, urgente")}
+    assert found == {"urgency"}
+    assert {one.rule for one in linted(zh_HK__overdue_7="請繳款{amount}，否則起訴")} >= {"threat"}
+    (found_one,) = [one for one in linted(sw__due_soon="lipa {amount}") if one.rule == "words"]
+    assert found_one.severity is Severity.WARNING
+
+
+def test_signature_has_the_length_that_a_country_takes() -> None:
+    held = replace(
+        RULES, longest=RULES.longest._replace(lender="一家名字非常非常非常非常非常长的小额贷款公司")
+    )
+    found = [one for one in linted(held) if "signature" in one.what]
+    assert {one.locale for one in found} == {"zh-CN"}
+    marked = replace(RULES, longest=RULES.longest._replace(lender="【Quick】"))
+    assert any("【 in the signature" in one.what for one in linted(marked))
+
+
+def test_longest_values_have_the_longest_date_of_the_language() -> None:
+    assert "年10月22日" in finished(texts(), "zh-CN", "due-soon", None, RULES)
+    assert "septiembre" in finished(texts(), "es", "due-soon", None, RULES)
 
 
 def test_lender_s_own_links_may_stand_if_they_are_secure() -> None:
