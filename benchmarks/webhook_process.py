@@ -10,16 +10,20 @@ from typing import Any
 
 from aiohttp import web
 
+from agent.api.app import make_app
+from agent.api.deps import Deps
 from agent.api.inbox import Inbox, ReceiptInbox
-from agent.api.problem import answer_problems
 from agent.api.twilio_webhooks import TwilioHooks, add_twilio_webhooks
 from agent.clock import SystemClock
+from agent.entry.collector import quiet_collector
 from agent.flows.inbound import hearing
+from agent.flows.intake import Desk, take
 from agent.flows.receipts import receiving
 from agent.store.connect import open_pool
 from agent.store.keyring import Keyring
 from benchmarks import village
 from benchmarks.parts import Answering, Said, play
+from schedules import ladder_text
 
 
 async def _empty(_request: web.Request) -> web.Response:
@@ -33,7 +37,8 @@ async def serving(config: Said) -> AsyncIterator[Answering]:
     pool = await open_pool(config["database_url"])
     home = await village.portfolio(pool, clock.now())
 
-    app = web.Application(middlewares=[answer_problems])
+    desk = Desk(pool, keyring, "bench", ladder_text("consumer-instalment"))
+    app = make_app(Deps(pool, clock, lambda lines: take(desk, lines, clock.now())))
     bare = web.Application()
     bare.router.add_post("/empty", _empty)
     hooks = TwilioHooks(
@@ -47,6 +52,7 @@ async def serving(config: Said) -> AsyncIterator[Answering]:
     for runner, port in zip(runners, (config["port"], config["bare_port"]), strict=True):
         await runner.setup()
         await web.TCPSite(runner, "127.0.0.1", port).start()
+    quiet_collector()
 
     async def answer(_said: Said) -> Mapping[str, Any]:
         return {"cpu": process_time()}

@@ -1,5 +1,6 @@
 """Signatures and forms: Twilio's own signer agrees with what we believe, and nothing else does."""
 
+import hmac
 import os
 import shutil
 import subprocess
@@ -60,7 +61,11 @@ def test_we_believe_what_twilios_validator_believes(
         assert signed(secrets, ours, claimed, signature) == expected
 
 
-PARTS = st.lists(st.sampled_from([*"ab=&+%", "%2", "%41", "%C3%A9", "%ff", "%e4", "é", ";", " "]))
+PARTS = st.lists(
+    st.sampled_from(
+        [*"ab=&+%", "%2", "%41", "%26", "%3D", "%3d", "%C3%A9", "%ff", "%e4", "é", ";", " "]
+    )
+)
 
 
 @given(PARTS)
@@ -106,6 +111,20 @@ def test_a_form_says_everything_once() -> None:
     assert read_form(b"") == {}
     assert read_form(b"&".join(b"k%d=1" % n for n in range(FIELDS_MAX))) is not None
     assert read_form(b"&".join(b"k%d=1" % n for n in range(FIELDS_MAX + 1))) is None
+
+
+def test_what_is_no_text_at_all_is_signed_by_nobody() -> None:
+    """Bytes that are no UTF-8 come as lone surrogates from whoever reads heads and addresses."""
+    assert not signed((TOKEN,), "https://duly.example/\udcff", {}, "x")
+    assert not signed((TOKEN,), "https://duly.example/", {"Body": "x"}, "\udcff")
+
+
+def test_secrets_of_any_length_are_keys() -> None:
+    for length in (1, 63, 64, 65, 200):
+        secret, key = "s" * length, b"k" * length
+        signature = RequestValidator(secret).compute_signature("https://a.example/", {"a": "1"})
+        assert signed((secret,), "https://a.example/", {"a": "1"}, signature)
+        assert mac_of("1", "a", key) == hmac.new(key, b"1/a", "sha256").hexdigest()[:32]
 
 
 def test_a_token_is_tied_to_its_lane() -> None:

@@ -123,6 +123,9 @@ async def test_what_is_not_signed_leaves_nothing(
             await office.post(url, said, headers={"X-Twilio-Signature": ""}),
             await office.post(url, said, headers={"Content-Type": "application/json"}),
             await office.post(url, said, body=b"\xff\xfe=1"),
+            await office.post(url, said, body=b""),
+            await office.post(office.status_url(1, TOKEN), said, body=b""),
+            await office.post(url, said, headers={"X-Twilio-Signature": "é"}),
             await office.post(url, said | {"AccountSid": "AC" + "f" * 32}),
             await office.post(
                 url, said, secret="k",
