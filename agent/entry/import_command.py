@@ -126,7 +126,10 @@ async def _import(
     from agent.wiring import open_system
 
     async with open_system() as system:
-        desk = replace(system.desk(file.name), default_portfolio=portfolio, lender=lender)
+        home = mapping.style.zone if mapping else None
+        desk = replace(
+            system.desk(file.name), default_portfolio=portfolio, lender=lender, home=home
+        )
         options: dict[str, Any] = {"mapping": mapping, "refused": refused, "progress": progress}
         try:
             if not dry_run:

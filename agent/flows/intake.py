@@ -35,6 +35,7 @@ from agent.flows.routing import (
     refuse_reopenings,
     wake_parked,
 )
+from agent.flows.whereabouts import home_of
 from agent.store.intake import EventRow, insert_events
 from agent.store.keyring import Keyring, event_place, line_place, seal
 from agent.store.sql import Connection, execute, fetch_value
@@ -125,6 +126,8 @@ class Desk:
     schedule: str
     default_portfolio: str = "default"
     lender: str | None = None
+    # where a new portfolio is at home; else where the first person it lends to is
+    home: str | None = None
     packs: tuple[str, ...] = ("house",)
     role: Role | None = None
     at_event_time: bool = False
@@ -304,7 +307,7 @@ def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
         if isinstance(fact, Opened):
             name = read.event.portfolio or desk.default_portfolio
             if name not in wanted:
-                zone = fact.person.zones[0] if fact.person.zones else "UTC"
+                zone = desk.home or home_of(fact.person, read.event.at)
                 locale = fact.person.locale or "en"
                 wanted[name] = Founding(
                     zone, locale, desk.lender or name, desk.schedule, desk.packs, desk.role

@@ -27,6 +27,7 @@ from agent.flows.reading import Read, Unread
 from agent.flows.receipts import apply_receipts
 from agent.flows.rescue import rescue
 from agent.flows.rules import packs, texts
+from agent.flows.whereabouts import home_of
 from agent.store.keyring import Keyring
 from agent.store.sql import fetch_row, fetch_value
 from channels.base import PUSH, SMS, Channel, Receipt
@@ -314,12 +315,12 @@ def _is_due(instant_at: datetime | None, at: datetime) -> bool:
 
 
 def _zones(reads: Sequence[Read]) -> tuple[str, ...]:
-    """Every zone that a loan of this history may count its days in; UTC where a first one says none."""
+    """Every zone that a loan of this history may count its days in."""
     zones = set()
     for read in reads:
         fact = read.event.fact
         if isinstance(fact, Opened):
-            zones.add(fact.person.zones[0] if fact.person.zones else "UTC")
+            zones.add(home_of(fact.person, read.event.at))
         elif isinstance(fact, Updated) and fact.person.zones:
             zones.add(fact.person.zones[0])
     return tuple(sorted(zones or {"UTC"}))

@@ -4,8 +4,10 @@ What was said is kept on the person as clues without the words they came from: o
 state, of a number only its first digits. They are weighed anew whenever one of them changes.
 """
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any
@@ -13,13 +15,15 @@ from typing import Any
 import phonenumbers
 from phonenumbers import timezone
 
-from agent.domain.event import Whereabouts
+from agent.domain.calendar import local_time
+from agent.domain.event import Person, Whereabouts
 from agent.domain.places import (
     Candidates,
     Clue,
     Evidence,
     address_clue,
     candidates,
+    number_block,
     number_clue,
     places_with,
     zones_by_country,
@@ -113,6 +117,21 @@ def clues_of(said: Whereabouts, region: str | None) -> dict[str, Any]:
     if said.stated_zone is not None:
         kept["stated"] = said.stated_zone
     return kept
+
+
+def home_of(person: Person, at: datetime) -> str:
+    """Where a portfolio is at home by the first person it lends to; UTC if nothing tells.
+
+    Of several zones that a number or a country leaves open it is one that shows what most of them show.
+    """
+    if person.zones:
+        return person.zones[0]
+    found = (number_block(one.address) for one in person.contacts if one.channel == "sms")
+    blocks = tuple(block for block in found if block is not None)
+    clues = clues_of(person.whereabouts, person.region)
+    zones = settle(Known((), person.region, clues, blocks, "UTC")).zones
+    shown = Counter(local_time(at, zone) for zone in zones)
+    return max(zones, key=lambda zone: shown[local_time(at, zone)], default="UTC")
 
 
 def settle(known: Known) -> Candidates:

@@ -353,7 +353,8 @@ async def test_rows_become_loans_and_payments(office: Office) -> None:
     assert (row["balance_minor"], row["paid_minor"]) == (150_050, 150_000)
     assert row["opened_at"].isoformat() == "2024-01-15T07:53:00+00:00"
     assert (await loan(office.pool, "B2"))["paid_minor"] == 10_000
-    assert await office.pool.fetchval("select name from portfolio where id > 0") == "branch"
+    found_in = await office.pool.fetchrow("select name, zone from portfolio where id > 0")
+    assert tuple(found_in) == ("branch", "Africa/Lagos")
     again = await office.take("t.csv", ROWS.encode("cp1252"), mapping=mapping())
     assert again.taken.applied == 0
     assert again.taken.duplicates == 4
