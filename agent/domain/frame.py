@@ -33,6 +33,8 @@ class Setting(NamedTuple):
     role: Role = Role.FIRST_PARTY
     message_class: MessageClass = MessageClass.COLLECTION
     first: bool = False
+    # a place where the person may be wants to be told who collects, wherever the number is from
+    discloses: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +111,8 @@ def framing(
 
 
 def _disclosure(frame: Frame, country: Country | None, setting: Setting) -> str:
-    if country is None or setting.role.value not in country.discloses:
+    by_number = country is not None and setting.role.value in country.discloses
+    if not by_number and not setting.discloses:
         return ""
     return frame.first_disclosure if setting.first else frame.disclosure
 

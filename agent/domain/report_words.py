@@ -41,7 +41,7 @@ GATE_RULES = {
     "pace": "The sender's line was full: it waited for its turn",
     "route-halted": "The provider took nothing by this route: it waited until that is tried again",
     "ENGINE-BAD-ZONE": "A time zone of the person is not known, so neither are the contact hours",
-    "ENGINE-CALENDAR-MISSING": "The holidays of that year are not known, so neither are its hours",
+    "ENGINE-CALENDAR-MISSING": "Nobody confirmed that year's holidays yet: `duly conduct calendars`",
     "ENGINE-FACT-MISSING": "A fact that a rule needs was not known",
     "ENGINE-NO-COMMON-WINDOW": "No minute in 15 days at which every rule allows contact",
     "zone-unknown": "The person's time zone was not known, so neither were the contact hours",

@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from agent.entry import conduct_calendars
 from agent.entry.output import PROBLEMS, AsJson, Refused, show
 
 if TYPE_CHECKING:
@@ -17,10 +18,12 @@ if TYPE_CHECKING:
 def register(app: typer.Typer) -> None:
     """Add `duly conduct`."""
     conduct = typer.Typer(
-        help="Conduct rules: run test vectors, check packs.", no_args_is_help=True
+        help="Conduct rules: run test vectors, check packs, confirm calendars.",
+        no_args_is_help=True,
     )
     conduct.command("vectors")(_vectors)
     conduct.command("lint")(_lint)
+    conduct_calendars.register(conduct)
     app.add_typer(conduct, name="conduct")
 
 

@@ -21,6 +21,9 @@ from agent.domain.conduct import Pack, PackProblem
 from agent.domain.ladder_compile import Ladder, compile_ladder
 from agent.entry.doctor_providers import examine_providers
 from agent.entry.findings import Finding, Level, ok, problem, warning
+from agent.flows.calendars import calendars_in_force, stored_versions, take_over
+from agent.flows.portfolios import load_portfolios
+from agent.flows.registered_texts import missing
 from agent.flows.rules import read_pack
 from agent.store import sql
 from agent.store.connect import Unreachable, open_connection
@@ -93,7 +96,27 @@ async def _connected(
     yield _skew(row["at"], before + (after - before) / 2)
     schema = await _schema(conn)
     yield schema
+    if schema.level is Level.OK:
+        await take_over(conn)
+        for finding in await _unregistered(conn, clock.now()):
+            yield finding
     yield await _key(conn, settings, has_tables=schema.level is Level.OK)
+
+
+async def _unregistered(conn: asyncpg.Connection, now: datetime) -> list[Finding]:
+    """Texts that a country's gateways must know, and that nobody registered: their messages are held."""
+    found = []
+    for portfolio in (await load_portfolios(conn, now)).values():
+        lacking = await missing(conn, portfolio)
+        if lacking:
+            first = lacking[0]
+            says = f"{len(lacking)} texts have no id for {first.country}: {first.locale}/{first.message}, …"
+            do = (
+                f"duly template register {first.message} --portfolio {portfolio.name} --country"
+                f" {first.country} --locale {first.locale} --id … --reason …; until then they are held"
+            )
+            found.append(warning(f"registered texts {portfolio.name}", says, do))
+    return found
 
 
 def _version(number: int) -> Finding:
@@ -204,12 +227,12 @@ def _zone_release() -> str:
 
 
 def _shipped(today: date) -> Iterator[Finding]:
-    calendars: dict[str, BusinessCalendar] = {}
+    calendars, stored = calendars_in_force(), stored_versions()
     for name in schedules.calendar_names():
         calendar = compile_calendar(tomllib.loads(schedules.calendar_text(name)))
-        if isinstance(calendar, BusinessCalendar):
-            calendars[name] = calendar
-        yield _calendar(name, calendar, today)
+        yield _calendar(name, calendar if isinstance(calendar, str) else calendars[name], today)
+    for name in sorted(stored.keys() - set(schedules.calendar_names())):
+        yield _calendar(name, calendars[name], today)
     for name in schedules.ladder_names():
         yield _ladder(name, compile_ladder(tomllib.loads(schedules.ladder_text(name)), calendars))
     for name in schedules.conduct_names():
@@ -227,8 +250,9 @@ def _calendar(name: str, calendar: BusinessCalendar | str, today: date) -> Findi
     if not wrong:
         return ok(check, f"covers {' and '.join(str(day.year) for day in asked)}")
     do = (
-        "list that year's holidays from the official publication and say so in the calendar's file;"
-        " until then rules that need them hold, ladders use what is listed"
+        "compare that year's holidays with the official publication, then `duly conduct calendars confirm"
+        f" {name} --year …` (or `store FILE` with the right ones); until then rules that need them hold,"
+        " ladders use what is listed"
     )
     return warning(check, "; ".join(wrong), do)
 

@@ -6,6 +6,7 @@ Unlike the composition root this migrates nothing, makes no key and needs none.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -38,7 +39,38 @@ async def look(database: str | None) -> AsyncIterator[Looking]:
     async with open_database(settings.data_dir, config.revealed(settings.database_url)) as server:
         pool = await open_pool(_of_server(server, database), max_size=2)
         try:
+            await _take_over_calendars(pool)
             yield Looking(pool, packs(conduct_names()), _keyring(settings))
+        finally:
+            await pool.close()
+
+
+async def _take_over_calendars(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """A database that was not brought up to date has none; what else is missing is said later."""
+    import asyncpg
+
+    from agent.flows.calendars import take_over
+
+    async with pool.acquire() as conn:
+        try:
+            await take_over(conn)
+        except asyncpg.UndefinedTableError:
+            return
+
+
+@asynccontextmanager
+async def opened() -> "AsyncIterator[tuple[asyncpg.Pool[asyncpg.Record], datetime]]":
+    """The configured database and the instant, for a command of staff."""
+    from agent import config
+    from agent.adapters.embedded import open_database
+    from agent.clock import SystemClock
+    from agent.store.connect import open_pool
+
+    settings = config.load()
+    async with open_database(settings.data_dir, config.revealed(settings.database_url)) as url:
+        pool = await open_pool(url, max_size=1)
+        try:
+            yield pool, SystemClock().now()
         finally:
             await pool.close()
 

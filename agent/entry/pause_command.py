@@ -84,6 +84,7 @@ async def _switch(
     from agent.adapters.embedded import open_database
     from agent.clock import SystemClock
     from agent.flows import pause as switches
+    from agent.flows.unclear import Unclear
     from agent.store.connect import open_pool
 
     if scope not in list(switches.Scope):
@@ -101,7 +102,7 @@ async def _switch(
                 done = await switches.pause(pool, switch, reason=reason, by=who, now=now)
         finally:
             await pool.close()
-    if isinstance(done, switches.Unclear):
+    if isinstance(done, Unclear):
         raise Refused(f"{done.why}; {done.fix}")
     return done
 

@@ -71,9 +71,10 @@ def _set(
 
 
 async def _read() -> "Mapping[str, Portfolio]":
+    from agent.entry.looking import opened
     from agent.flows.portfolios import load_portfolios
 
-    async with _pool() as (pool, now), pool.acquire() as conn:
+    async with opened() as (pool, now), pool.acquire() as conn:
         return await load_portfolios(conn, now)
 
 
@@ -81,36 +82,16 @@ async def _choose(
     name: str, role: str | None, packs: tuple[str, ...] | None, reason: str, by: str
 ) -> "Chosen":
     from agent.domain.frame import Role
-    from agent.flows.pause import Unclear
+    from agent.entry.looking import opened
     from agent.flows.portfolio_rules import Wanted, choose
+    from agent.flows.unclear import Unclear
 
     wanted: Wanted = Wanted(None if role is None else Role(role), packs)
-    async with _pool() as (pool, now):
+    async with opened() as (pool, now):
         done = await choose(pool, name, wanted, reason=reason, by=by, now=now)
     if isinstance(done, Unclear):
         raise Refused(f"{done.why}; {done.fix}")
     return done
-
-
-def _pool() -> Any:
-    from contextlib import asynccontextmanager
-
-    from agent import config
-    from agent.adapters.embedded import open_database
-    from agent.clock import SystemClock
-    from agent.store.connect import open_pool
-
-    @asynccontextmanager
-    async def opened() -> Any:
-        settings = config.load()
-        async with open_database(settings.data_dir, config.revealed(settings.database_url)) as url:
-            pool = await open_pool(url, max_size=1)
-            try:
-                yield pool, SystemClock().now()
-            finally:
-                await pool.close()
-
-    return opened()
 
 
 def _row(portfolio: "Portfolio") -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.entry.output import PROBLEMS, AsJson, Refused, show
+from agent.entry.template_register import register as register_text
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -38,6 +39,9 @@ def register(app: typer.Typer) -> None:
     group.command("render", help="Show one message as a borrower gets it.")(render)
     group.command("segments", help="Count encoding, units and parts of a text or a message.")(
         segments
+    )
+    group.command("register", help="Keep the id under which a country's gateways know a text.")(
+        register_text
     )
     app.add_typer(group)
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from agent.domain.calendar import BusinessCalendar, compile_calendar
 from agent.domain.conduct import Pack
-from agent.flows.portfolios import shipped_calendars
+from agent.flows.calendars import shipped_calendars
 from agent.flows.rules import problems_of, read_pack
 from schedules import calendar_names, calendar_text, conduct_names, conduct_text
 

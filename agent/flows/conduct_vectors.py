@@ -33,7 +33,7 @@ from agent.domain.conduct_state import judge
 from agent.domain.inbound import read_reply
 from agent.domain.retention import RETENTION_CONFLICT, Keeping, keeping_of
 from agent.domain.zonetime import seconds_of
-from agent.flows.portfolios import shipped_calendars
+from agent.flows.calendars import shipped_calendars
 from agent.flows.rules import granted_packs
 from schedules import calendar_names
 

@@ -13,6 +13,7 @@ import asyncpg
 from agent.domain.calendar import local_date
 from agent.domain.deadlines import FACT_OF, FIRST_WORD, Due, duties, ends_at, facts_counted_from
 from agent.domain.inbound import read_reply
+from agent.flows.calendars import take_over
 from agent.flows.rules import BY_PLACE, Binding, binding, every_pack, installed
 from agent.store import deadlines
 from agent.store.deadlines import Begun
@@ -46,6 +47,7 @@ async def begin_duties(
     """
     opened = done = dated = 0
     async with pool.acquire() as conn:
+        await take_over(conn)
         homes = await fetch(conn, "portfolio_duties")
         for home in homes:
             counted = _counted_from(home)

@@ -238,7 +238,8 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     key, address = opened
     third = lane.portfolio.role is Role.THIRD_PARTY
     first = third and batch.conduct.is_first(facts, case.notice.loan_id, case.person.id)
-    setting = setting_of(case.stage, row.point.channel, address, lane, first=first)
+    region = case.person.region
+    setting = setting_of(case.stage, row.point.channel, address, lane, region, first=first)
     composed = compose(
         lane.texts, case.stage.message, row.point.channel, case.person.locale, wording, setting
     )

@@ -10,7 +10,7 @@ from agent.domain.conduct_asked import LOAN_FACTS, OWN_FACTS, facts_asked
 from agent.domain.conduct_base import Quiet
 from agent.domain.conduct_ways import Named, Tried, Way, days_since
 from agent.domain.event import GivenTo, Scope
-from agent.domain.frame import Role
+from agent.domain.frame import Country, Role
 from agent.domain.gate import Hold
 from agent.domain.ladder import Stage
 from agent.domain.money import decimal_text
@@ -28,9 +28,13 @@ from agent.store.conduct import (
 )
 from agent.store.dispatch import Facts, LoanRow, PersonRow, PointRow
 from agent.store.keyring import PersonKey, Unreadable, contact_place, unseal
+from agent.store.registered import TextKey, read_registered
 from agent.store.sql import Connection
+from channels.base import SMS
 
 Opened = tuple[PersonKey, str]
+# What stands for the id of a text where gateways ask for none.
+NOT_NEEDED = "not needed"
 _WISHES = frozenset({"quiet", "waivers"})
 _EVIDENCE = frozenset(
     ("sms_consent", "express_consent", "days_since_consent", "days_since_consumer_text",
@@ -54,6 +58,8 @@ class Conduct:
     stated: Mapping[tuple[int, str], Mapping[str, Any]] = field(default_factory=dict)
     # how what was tried for these people ended, oldest first
     tries: Mapping[int, Sequence[Try]] = field(default_factory=dict)
+    # the ids under which gateways know texts
+    registered: Mapping[TextKey, str] = field(default_factory=dict)
     # read once, for the country that rules ask for and for sending
     addresses: dict[int, Opened] = field(default_factory=dict)
 
@@ -94,6 +100,7 @@ async def read_conduct(conn: Connection, lane: Lane, facts: Facts) -> Conduct:
         await read_first_contacts(conn, portfolio, list(facts.loans)) if firsts else {},
         await read_stated(conn, portfolio, people, sorted(foreign)) if foreign else {},
         await read_tries(conn, portfolio, people) if "tries" in asked else {},
+        await read_registered(conn, portfolio) if "template_id" in asked else {},
     )
 
 
@@ -220,17 +227,31 @@ def _way(
     channel, lender = row.point.channel, lane.portfolio.lender
     opened = address_of(conduct, row, told.person, lane)
     address = None if opened is None else opened[1]
-    setting = setting_of(told.stage, channel, address, lane, first=told.first)
+    setting = setting_of(told.stage, channel, address, lane, told.person.region, first=told.first)
     text = profile(lane.texts, told.stage.message, channel, told.person.locale, lender, setting)
     if text is None:
         # it fails as a notice without a text when it is about to be sent
         return Way(row.point.id, evidence)
     step = (told.stage.id, told.stage.grade.value)
-    sender = sender_of(lane, row, address, lane.texts.countries.get(setting.country or ""))
-    said = said_of(text, channel, step, lane.portfolio.role, sender, first=told.first)
+    country = lane.texts.countries.get(setting.country or "")
+    sender = sender_of(lane, row, address, country)
+    known_as = _known_as(conduct, (text.locale, told.stage.message), channel, country)
+    said = said_of(text, channel, step, lane.portfolio.role, sender, known_as, first=told.first)
     # dates are of one loan each: rules that look at texts are asked of the rest, which is much alike
     plain = tuple(fact for fact in stated if not isinstance(fact[1], date))
     return Way(row.point.id, evidence, (*said, *plain), text.content_class, text.name)
+
+
+def _known_as(
+    conduct: Conduct, text: tuple[str, str], channel: str, country: Country | None
+) -> str | None:
+    """The id under which the gateways of a number's country know a text; None if nobody registered it."""
+    if "template_id" not in conduct.asked or channel != SMS:
+        return None
+    if country is None or not country.registration:
+        return NOT_NEEDED
+    locale, message = text
+    return conduct.registered.get(TextKey(country.code, message, locale))
 
 
 def address_of(conduct: Conduct, row: PointRow, person: PersonRow, lane: Lane) -> Opened | None:

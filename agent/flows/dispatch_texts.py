@@ -14,7 +14,7 @@ from agent.domain.frame import Country, MessageClass, Role, Setting, country_of
 from agent.domain.ladder import Grade, Stage
 from agent.domain.message import Composed, Texts, Wording, compose
 from agent.flows.lane import Lane
-from agent.flows.rules import word_lists
+from agent.flows.rules import BETWEEN, word_lists
 from agent.store.dispatch import PointRow
 from channels.base import SMS
 
@@ -34,6 +34,7 @@ class Profile:
     name: str
     facts: Named
     content_class: str
+    locale: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,22 +47,35 @@ class Sender:
 
 
 def setting_of(
-    stage: Stage, channel: str, address: str | None, lane: Lane, *, first: bool
+    stage: Stage, channel: str, address: str | None, lane: Lane, region: str | None, *, first: bool
 ) -> Setting:
-    """What is put around the text: by the country of the number, what the message is, and who collects."""
+    """What is put around the text: by the country of the number, what the message is, and who collects.
+
+    What must be disclosed follows every place where the person may be, wherever their number is from.
+    """
     begins = address[:_NATION] if address is not None and channel == SMS else None
     reminder = stage.grade is Grade.REMINDER
     role = lane.portfolio.role or Role.FIRST_PARTY
-    return _setting(lane.texts, begins, role, reminder=reminder, first=first)
+    elsewhere = region if role is Role.THIRD_PARTY and channel == SMS else None
+    return _setting(lane.texts, begins, role, elsewhere, reminder=reminder, first=first)
 
 
 @lru_cache(maxsize=65_536)
 def _setting(
-    texts: Texts, begins: str | None, role: Role, *, reminder: bool, first: bool
+    texts: Texts,
+    begins: str | None,
+    role: Role,
+    region: str | None,
+    *,
+    reminder: bool,
+    first: bool,
 ) -> Setting:
     country = None if begins is None else country_of(begins, texts.countries.values())
     message_class = MessageClass.REMINDER if reminder else MessageClass.COLLECTION
-    return Setting(country, role, message_class, first)
+    places = {place.partition("-")[0] for place in (region or "").split(BETWEEN)}
+    known = (texts.countries[place] for place in places if place in texts.countries)
+    discloses = any(role.value in one.discloses for one in known)
+    return Setting(country, role, message_class, first, discloses)
 
 
 @lru_cache(maxsize=8192)
@@ -77,7 +91,7 @@ def profile(
     content_class = str(facts.get("content_class", "collection"))
     name = f"{whole.locale}/{message}" + ("" if channel == SMS else f" by {channel}")
     read = ("body", _shown(whole)), ("amount_agrees", amounts_agree(_shown(plain), str(_AMOUNT)))
-    return Profile(name, (*read, *facts.items()), content_class)
+    return Profile(name, (*read, *facts.items()), content_class, whole.locale)
 
 
 def _composed(
@@ -116,6 +130,7 @@ def said_of(
     step: tuple[str, str],
     role: Role | None,
     sender: Sender,
+    known_as: str | None = None,
     *,
     first: bool,
 ) -> Named:
@@ -128,6 +143,8 @@ def said_of(
         facts["role"] = role.value
     if sender.kind is not None:
         facts |= {"sender_type": sender.kind, "one_way_sender": sender.kind == "alphanumeric"}
+    if known_as is not None:
+        facts["template_id"] = known_as
     if sender.bans is not None:
         facts["gateway_bans"] = sender.bans
     if sender.country is not None or channel != SMS:

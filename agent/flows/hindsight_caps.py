@@ -58,9 +58,9 @@ def at_hand(packs: Iterable[Pack]) -> Known:
 
 
 def unknown_packs(recorded: str, known: Known) -> tuple[str, ...]:
-    """Recorded packs that are not at hand in their version; the zone data is none."""
+    """Recorded packs that are not at hand in their version; neither zone data nor a calendar is one."""
     names = dict(known)
-    packs = (name for name in recorded.split() if not name.startswith("tzdata@"))
+    packs = (name for name in recorded.split() if not name.startswith(("tzdata@", "calendar:")))
     return tuple(name for name in packs if name not in names)
 
 

@@ -12,6 +12,7 @@ import asyncpg
 
 from agent.domain.ladder_compile import CHANNELS
 from agent.flows.portfolios import Portfolio, load_portfolios
+from agent.flows.unclear import Unclear
 from agent.store.sql import Connection, fetch, fetch_value
 from agent.store.waking import wake_held
 
@@ -47,14 +48,6 @@ class Switched:
     portfolio: str | None
     changed: bool
     woken: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Unclear:
-    """No such thing, or several: why, and what to write instead."""
-
-    why: str
-    fix: str
 
 
 @dataclass(frozen=True, slots=True)

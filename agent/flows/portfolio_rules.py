@@ -7,9 +7,10 @@ from datetime import datetime
 import asyncpg
 
 from agent.domain.frame import Role
-from agent.flows.pause import Unclear, no_portfolio, raise_portfolio
+from agent.flows.pause import no_portfolio, raise_portfolio
 from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.flows.rules import BY_PLACE
+from agent.flows.unclear import Unclear
 from agent.store.sql import fetch_value
 from agent.store.waking import wake_held
 from schedules import conduct_names

@@ -5,13 +5,12 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import lru_cache
 
-from agent.domain.calendar import BusinessCalendar, compile_calendar
 from agent.domain.frame import Role
 from agent.domain.ladder import Ladder, compile_ladder
+from agent.flows.calendars import calendars_in_force, edition, take_over
 from agent.store.sql import Connection, execute, fetch
-from schedules import calendar_names, calendar_text
 
 
 class BadSchedule(Exception):
@@ -46,19 +45,14 @@ class Founding:
     role: Role | None = None
 
 
-@cache
-def shipped_calendars() -> Mapping[str, BusinessCalendar]:
-    """The calendars that a ladder may name."""
-    compiled = {
-        name: compile_calendar(tomllib.loads(calendar_text(name))) for name in calendar_names()
-    }
-    return {name: found for name, found in compiled.items() if isinstance(found, BusinessCalendar)}
+def ladder_of(source: str) -> Ladder:
+    """Compile a stored schedule; raises `BadSchedule` with every problem."""
+    return _ladder(source, edition())
 
 
 @lru_cache(maxsize=64)
-def ladder_of(source: str) -> Ladder:
-    """Compile a stored schedule; raises `BadSchedule` with every problem."""
-    found = compile_ladder(tomllib.loads(source), shipped_calendars())
+def _ladder(source: str, _edition: str) -> Ladder:
+    found = compile_ladder(tomllib.loads(source), calendars_in_force())
     if isinstance(found, Ladder):
         return found
     raise BadSchedule("; ".join(f"{p.where}: {p.what} ({p.fix})" for p in found))
@@ -67,6 +61,8 @@ def ladder_of(source: str) -> Ladder:
 async def load_portfolios(conn: Connection, now: datetime) -> dict[str, Portfolio]:
     """Every portfolio by name, with the schedule version that is in force at `now`."""
     rows = await fetch(conn, "portfolios", now=now)
+    if rows:
+        await take_over(conn, rows[0]["calendars"] or "")
     return {
         row["name"]: Portfolio(
             row["id"],

@@ -26,6 +26,7 @@ from agent.domain.feed import Told
 from agent.domain.ladder_compile import BUREAU_REPORT
 from agent.domain.money import decimal_text
 from agent.domain.outcome import OutcomeType
+from agent.flows.calendars import take_over
 from agent.flows.portfolios import ladder_of
 from agent.flows.rules import binding, installed
 from agent.store import outcomes, prior_notice
@@ -99,6 +100,7 @@ async def judge(conn: Connection, portfolio_id: int, refs: Sequence[Ref], now: d
     found = await prior_notice.standings(conn, portfolio_id, refs, now) if refs else []
     if not found:
         return _NOTHING
+    await take_over(conn)
     given = await _given(conn, portfolio_id, found)
     held = {one.ref: why for one in found if (why := _held(one, given, now)) is not None}
     gone = frozenset(

@@ -14,7 +14,12 @@ from agent.domain.frame import Country, Frame, compile_countries, compile_frame
 from agent.domain.message import Texts, compile_texts
 from agent.domain.spelling import LAST_RESORT
 from agent.domain.wordlists import WordList, compile_words
-from agent.flows.portfolios import shipped_calendars
+from agent.flows.calendars import (
+    calendars_in_force,
+    edition,
+    shipped_calendars,
+    stored_versions,
+)
 from schedules import conduct_names, conduct_text, content_names, content_text
 from templates import all_texts, frame_text, locales
 
@@ -28,13 +33,17 @@ class BadRules(Exception):
     """A pack or text cannot be used; the message names each problem and its fix."""
 
 
-@cache
 def pack(name: str) -> Pack:
     """One shipped pack; raises `BadRules` for an unknown name or a rule that cannot be enforced."""
+    return _pack(name, edition())
+
+
+@lru_cache(maxsize=1024)
+def _pack(name: str, _edition: str) -> Pack:
     shipped = name.lower()
     if shipped not in conduct_names():
         raise BadRules(f"there is no pack {name}; there are: {', '.join(conduct_names())}")
-    found = read_pack(conduct_text(shipped), shipped_calendars())
+    found = read_pack(conduct_text(shipped), calendars_in_force())
     if isinstance(found, Pack):
         return found
     where = f"schedules/conduct/{shipped}.toml"
@@ -81,9 +90,13 @@ def installed(names: Iterable[str]) -> tuple[Pack, ...]:
     return tuple(pack(name) for name in found)
 
 
-@cache
 def every_pack() -> tuple[Pack, ...]:
     """All shipped packs."""
+    return _every_pack(edition())
+
+
+@lru_cache(maxsize=8)
+def _every_pack(_edition: str) -> tuple[Pack, ...]:
     return tuple(pack(name) for name in conduct_names())
 
 
@@ -95,9 +108,13 @@ def granted_packs() -> tuple[Pack, ...]:
     return tuple(pack for pack in found if isinstance(pack, Pack))
 
 
-@cache
 def packs_of_place(place: str) -> tuple[Pack, ...]:
     """What protects people of a place: `US-NY-NYC` asks the packs of US, US-NY and US-NY-NYC."""
+    return _packs_of_place(place, edition())
+
+
+@lru_cache(maxsize=4096)
+def _packs_of_place(place: str, _edition: str) -> tuple[Pack, ...]:
     parts = place.split("-")
     within = {"-".join(parts[:length]) for length in range(1, len(parts) + 1)}
     return tuple(one for one in every_pack() if within.intersection(one.places))
@@ -112,7 +129,6 @@ class Binding:
     versions: str
 
 
-@lru_cache(maxsize=4096)
 def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None) -> Binding:
     """What binds a contact with a person of a region, under the packs that a portfolio names.
 
@@ -120,6 +136,13 @@ def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None
     A pack that is named and not installed is missing. Where places select packs, so is the pack of a
     place that has none, and of a person whose place is not known: that is a hold, never a guess.
     """
+    return _binding(chosen, named, region, edition())
+
+
+@lru_cache(maxsize=4096)
+def _binding(
+    chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None, _edition: str
+) -> Binding:
     known = {pack.id for pack in chosen}
     missing = [name for name in named if name != BY_PLACE and name.lower() not in known]
     placed: tuple[Pack, ...] = ()
@@ -131,7 +154,19 @@ def binding(chosen: tuple[Pack, ...], named: tuple[str, ...], region: str | None
         missing += [] if places else ["place-unknown"]
     bound = (*chosen, *(pack for pack in placed if pack.id not in known))
     versions = [f"{pack.id}@{pack.version}" for pack in bound]
-    return Binding(bound, tuple(missing), " ".join((*versions, f"tzdata@{ZONE_DATA}")))
+    counted = [f"calendar:{name}@{version}" for name, version in _counted(bound)]
+    return Binding(bound, tuple(missing), " ".join((*versions, *counted, f"tzdata@{ZONE_DATA}")))
+
+
+def _counted(bound: Iterable[Pack]) -> list[tuple[str, int]]:
+    """The stored calendars that rules of these packs count by, each with its version."""
+    kept = stored_versions()
+    if not kept:
+        return []
+    rules = (rule for one in bound for rule in (*one.rules, *one.states))
+    named = (getattr(rule, "calendar", None) for rule in rules)
+    found = {calendar.name for calendar in named if calendar is not None and calendar.name in kept}
+    return [(name, kept[name]) for name in sorted(found)]
 
 
 @cache

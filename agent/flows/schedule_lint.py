@@ -5,7 +5,7 @@ import tomllib
 from collections.abc import Iterator, Sequence
 
 from agent.domain.ladder_compile import Action, Ladder, Problem, compile_ladder
-from agent.flows.portfolios import shipped_calendars
+from agent.flows.calendars import shipped_calendars
 from agent.flows.rules import texts
 
 _STAGE = re.compile(r"\s*\[\[\s*stage\s*\]\]")

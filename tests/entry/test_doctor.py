@@ -11,7 +11,7 @@ import pytest
 from agent.clock import SystemClock, VirtualClock
 from agent.entry.doctor import _calendar, examine
 from agent.entry.findings import Finding, Level
-from agent.flows.portfolios import shipped_calendars
+from agent.flows.calendars import shipped_calendars
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
 from tests.entry.command import duly

@@ -10,8 +10,9 @@ import pytest
 from agent.clock import VirtualClock
 from agent.flows.dispatch_begin import begin
 from agent.flows.invariants import check
-from agent.flows.pause import Scope, Switch, Switched, Unclear, pause, resume
+from agent.flows.pause import Scope, Switch, Switched, pause, resume
 from agent.flows.rules import packs
+from agent.flows.unclear import Unclear
 from agent.store.keyring import Keyring
 from agent.store.sql import fetch_value
 from tests.entry.command import duly

@@ -7,8 +7,8 @@ import pytest
 
 from agent.clock import VirtualClock
 from agent.domain.frame import Role
-from agent.flows.pause import Unclear
 from agent.flows.portfolio_rules import Chosen, Wanted, choose
+from agent.flows.unclear import Unclear
 from agent.store.keyring import Keyring
 from tests.support.world import NAME, World, ladder_toml, sms, stage_toml, utc
 

@@ -13,7 +13,7 @@ import schedules
 from agent.domain.calendar import BusinessCalendar, compile_calendar
 from agent.domain.conduct import DailyCap, Pack, compile_pack
 from agent.domain.ladder import Ladder, compile_ladder
-from agent.flows.portfolios import shipped_calendars
+from agent.flows.calendars import shipped_calendars
 
 Raw = dict[str, Any]
 FILES = [

@@ -45,3 +45,23 @@ union all
 select borrower_id, loan_id, address_key, state, begun_at, token from attempt_archive
 where portfolio_id = :portfolio and borrower_id = any(:ids::bigint[])
 order by begun_at, token;
+
+-- name: registered_texts
+-- The ids under which gateways know a portfolio's texts, the newest word on each.
+select distinct on (country, message, locale) country, message, locale, template_id
+from registered_text where portfolio_id = :portfolio
+order by country, message, locale, id desc;
+
+-- name: register_text
+-- The id of a text; null takes it back.
+insert into registered_text (portfolio_id, country, message, locale, template_id, reason, registered_by, registered_at)
+values (:portfolio, :country, :message, :locale, :template_id, :reason, :by, :now)
+returning id;
+
+-- name: anybody_in
+-- Whether any person of a portfolio may be in a country.
+select exists (
+    select 1 from borrower
+    where portfolio_id = :portfolio and region is not null
+      and ('+' || region) ~ ('[+]' || :country || '(-|[+]|$)')
+);

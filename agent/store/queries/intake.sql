@@ -1,6 +1,9 @@
 -- name: portfolios
 -- Every portfolio with the schedule version in force at an instant.
-select p.id, p.name, p.lender, p.zone, p.locale, p.packs, p.role, v.version, v.source
+select p.id, p.name, p.lender, p.zone, p.locale, p.packs, p.role, v.version, v.source,
+       -- which calendars bind, as calendars_digest says it
+       (select md5(string_agg(name || ' ' || id || ' ' || md5(c.source) || array_to_string(confirmed_years, ','), ';' order by id))
+        from calendar_version c where c.portfolio_id = 0) as calendars
 from portfolio p
 join lateral (
     select version, source from schedule_version
