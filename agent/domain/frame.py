@@ -107,7 +107,9 @@ def framing(
         signature = country.signature
     pieces = ("", _disclosure(frame, country, setting), _opt_out(frame, country, setting))
     after = frame.joint.join(piece for at, piece in enumerate(pieces) if piece or not at)
-    return signature.replace(LENDER, lender), after
+    # a name's own brackets would end the signature early
+    name = lender.strip("【】") if "【" in signature else lender
+    return signature.replace(LENDER, name.replace("【", "(").replace("】", ")")), after
 
 
 def _disclosure(frame: Frame, country: Country | None, setting: Setting) -> str:

@@ -19,7 +19,15 @@ from typing import NamedTuple
 
 from agent.domain.frame import PLAIN, Country, Frame, Setting, framing
 from agent.domain.ladder import Action, Ladder, Problem
-from agent.domain.spelling import LAST_RESORT, amount_text, date_text, language_of
+from agent.domain.spelling import (
+    LAST_RESORT,
+    amount_text,
+    date_text,
+    is_traditional_reader,
+    language_of,
+    name_text,
+    reference_text,
+)
 
 NAMES = ("lender", "loan", "amount", "due_date", "days_late", "days_left")
 # `code` is NGN 6,500.00; `unit` is 6,500.00元 where the language has a word for the currency;
@@ -230,7 +238,7 @@ def _outline(
         elif (template := texts.sms.get((candidate, message))) is not None:
             frame = texts.frames.get(candidate) or _near_frame(texts, candidate)
             country = texts.countries.get(setting.country or "")
-            around = framing(lender, frame, country, setting)
+            around = framing(name_text(lender), frame, country, setting)
             return _Outline(None, _partly(template, shared, reader, *around), candidate, reader)
     return Problem(
         f"{message} ({channel})", "no text in any locale", f"write {LAST_RESORT} at least"
@@ -259,10 +267,6 @@ def _near_frame(texts: Texts, locale: str) -> Frame:
     return next((texts.frames[one] for one in near if one in texts.frames), PLAIN)
 
 
-# Who reads traditional characters, and whose texts stand in for theirs.
-_TRADITIONAL = ("TW", "HK", "MO")
-
-
 @lru_cache(maxsize=1024)
 def chain(locale: str) -> tuple[str, ...]:
     """Locales to look for, nearest first: `en-NG`, `en`; `zh-HK`, `zh-TW`, `zh-CN`, `en`; `sw`, `en`."""
@@ -271,17 +275,12 @@ def chain(locale: str) -> tuple[str, ...]:
     language, rest = language_of(locale), re.split("[-_]", locale)[1:]
     regions = [part.upper() for part in rest if len(part) == 2]
     found = [f"{language}-{region}" for region in regions]
-    found += _chinese(regions, rest) if language == "zh" else [language]
+    found += _chinese(locale) if language == "zh" else [language]
     return tuple(dict.fromkeys((*found, LAST_RESORT)))
 
 
-def _chinese(regions: Sequence[str], subtags: Sequence[str]) -> list[str]:
-    """The script decides before the region: zh-Hans-HK reads simplified characters."""
-    scripts = {part.title() for part in subtags}
-    traditional = "Hant" in scripts or (
-        "Hans" not in scripts and any(region in _TRADITIONAL for region in regions)
-    )
-    return ["zh-TW", "zh-CN"] if traditional else ["zh-CN", "zh-TW"]
+def _chinese(locale: str) -> list[str]:
+    return ["zh-TW", "zh-CN"] if is_traditional_reader(locale) else ["zh-CN", "zh-TW"]
 
 
 def worded(
@@ -304,9 +303,9 @@ def _value(asked: str, wording: Wording, reader: str) -> str:
     name, _, form = asked.partition(":")
     match name:
         case "lender":
-            return wording.lender
+            return name_text(wording.lender)
         case "loan":
-            return wording.loan
+            return reference_text(wording.loan)
         case "amount":
             return amount_text(wording.amount_minor, wording.currency, reader, form or "code")
         case "due_date":

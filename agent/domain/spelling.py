@@ -1,6 +1,7 @@
 """Amounts and dates as their readers write them, in characters that a phone has and everybody sees."""
 
 import re
+import unicodedata
 from copy import copy
 from datetime import date
 from decimal import Decimal
@@ -10,6 +11,7 @@ from babel import Locale, UnknownLocaleError
 from babel.dates import format_date
 from babel.numbers import NumberPattern
 
+from agent.domain.links import links
 from agent.domain.money import minor_units
 from agent.domain.segments import forcing
 
@@ -27,14 +29,44 @@ def language_of(locale: str) -> str:
     return re.split("[-_]", locale)[0].lower()
 
 
-# What readers call a currency where a sign would cost UCS-2 or be refused by a gateway.
-_UNITS = {
-    ("zh", "CNY"): "{}元",
-    ("zh", "TWD"): "{}元",
-    ("zh", "HKD"): "{}港元",
-    ("id", "IDR"): "Rp{}",
-    ("en", "USD"): "${}",
-}
+# Who reads traditional characters.
+TRADITIONAL = ("TW", "HK", "MO")
+
+
+@lru_cache(maxsize=1024)
+def is_traditional_reader(locale: str) -> bool:
+    """The script decides before the region: zh-Hans-HK reads simplified characters."""
+    subtags = re.split("[-_]", locale)[1:]
+    scripts = {part.title() for part in subtags}
+    return "Hant" in scripts or (
+        "Hans" not in scripts and any(part.upper() in TRADITIONAL for part in subtags)
+    )
+
+
+# What readers call a currency where a sign would cost UCS-2 or be refused by a gateway. A word that means
+# the money of several countries stands alone only for those who use it every day.
+_SIMPLIFIED_UNITS = {
+    "CNY": "{}元", "HKD": "{}港元", "MOP": "{}澳门元", "TWD": "新台币{}元", "USD": "{}美元", "EUR": "{}欧元",
+    "GBP": "{}英镑", "JPY": "{}日元", "SGD": "{}新加坡元",
+}  # fmt: skip
+_TRADITIONAL_UNITS = {
+    "TWD": "{}元", "HKD": "{}港元", "MOP": "{}澳門元", "CNY": "人民幣{}元", "USD": "{}美元", "EUR": "{}歐元",
+    "GBP": "{}英鎊", "JPY": "{}日圓", "SGD": "{}新加坡元",
+}  # fmt: skip
+_ENGLISH_DOLLARS = ("en", "en-US")
+
+
+def _unit(currency: str, locale: str) -> str | None:
+    match language_of(locale):
+        case "zh":
+            traditional = is_traditional_reader(locale)
+            return (_TRADITIONAL_UNITS if traditional else _SIMPLIFIED_UNITS).get(currency)
+        case "id":
+            return "Rp{}" if currency == "IDR" else None
+        case "en":
+            dollars = currency == "USD" and locale.replace("_", "-") in _ENGLISH_DOLLARS
+            return "${}" if dollars else None
+    return None
 
 
 @lru_cache(maxsize=16384)
@@ -55,7 +87,7 @@ def amount_text(minor: int, currency: str, locale: str, form: str = "code") -> s
 def _manner(currency: str, locale: str, form: str) -> tuple[int, str, str, tuple[str, str] | None]:
     """How a reader writes amounts: decimals, what stands before and after the digits, and two marks."""
     digits = minor_units(currency)
-    unit = _UNITS.get((language_of(locale), currency)) if form == "unit" else None
+    unit = _unit(currency, locale) if form == "unit" else None
     before, _, after = (unit or f"{currency} {{}}").partition("{}")
     return 2 if digits is None else digits, before, after, _thousands(locale)
 
@@ -116,9 +148,34 @@ def _with_weekday(text: str, weekday: str, language: str) -> str:
 
 @lru_cache(maxsize=1024)
 def _locale(tag: str) -> Locale:
-    for candidate in (tag.replace("_", "-"), language_of(tag), LAST_RESORT):
+    """The habits of a reader; of scripts only those that texts are written in."""
+    language = language_of(tag)
+    subtags = [part for part in re.split("[-_]", tag)[1:] if len(part) in (2, 3)]
+    if language == "zh":
+        subtags.insert(0, "Hant" if is_traditional_reader(tag) else "Hans")
+    for candidate in ("-".join((language, *subtags[:2])), language, LAST_RESORT):
         try:
             return Locale.parse(candidate, sep="-")
         except (UnknownLocaleError, ValueError):
             continue
     return Locale(LAST_RESORT)
+
+
+# ---- names
+
+
+_UNSEEN = ("Cc", "Cf", "Zl", "Zp", "Zs")
+
+
+@lru_cache(maxsize=4096)
+def name_text(name: str) -> str:
+    """A name on one line: no line break, no invisible character, nothing that turns its direction."""
+    kept = (c for c in name if unicodedata.category(c) != "Cf")
+    seen = "".join(" " if unicodedata.category(c) in _UNSEEN else c for c in kept)
+    return " ".join(seen.split())
+
+
+def reference_text(reference: str) -> str:
+    """A ledger's reference on one line, never as an address that a phone makes a link of."""
+    plain = name_text(reference)
+    return re.sub(r"[.。:/@]+", "-", plain) if any(links(plain)) else plain

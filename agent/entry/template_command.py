@@ -294,7 +294,9 @@ def _counted_text(
         raise Refused("give a text, or --file F, or the name of a message with --locale L")
     if file is not None:
         try:
-            return file.read_text("utf-8").rstrip("\n")
+            written = file.read_bytes().decode("utf-8-sig")
+            # an editor ends the last line; every other line break is part of the text
+            return written.removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as problem:
             raise Refused(f"{file} cannot be read: {problem}") from None
     assert text is not None

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from agent.entry import template_command
 from agent.entry.output import Refused
+from templates import names, text
 
 
 def run(*arguments: str) -> tuple[int, str]:
@@ -122,7 +123,21 @@ def test_segments_of_a_text_a_file_and_a_message(tmp_path: Path) -> None:
     file = tmp_path / "text"
     file.write_text("A" * 161 + "\n", "utf-8")
     assert [len(part) for part in answered("segments", "--file", str(file))["parts"]] == [153, 8]
+    file.write_bytes("\ufeffa\r\nb\n\n".encode())
+    counted = answered("segments", "--file", str(file))
+    assert (counted["encoding"], counted["parts"]) == ("gsm7", ["a\r\nb\n"])
     message = answered("segments", "overdue-31", "--locale", "es")
     assert (message["encoding"], message["segments"]) == ("gsm7", 2)
     assert message["parts"][0].startswith("Superlender Ltd: ")
     assert "GSM-7, 3 units, 1 part" in run("segments", "abc")[1]
+
+
+def test_a_language_that_readers_must_find_is_asked_for(tmp_path: Path) -> None:
+    folder = tmp_path / "texts" / "en"
+    folder.mkdir(parents=True)
+    for name in names("en"):
+        (folder / f"{name}.txt").write_text(text("en", name) or "", "utf-8")
+    assert run("lint", str(folder.parent))[0] == 0
+    code, said = run("lint", str(folder.parent), "--locale", "en", "--locale", "sw")
+    assert code == 1
+    assert "sw/*: no text at all" in said

@@ -280,6 +280,47 @@ def test_lender_s_name_is_never_read_as_a_placeholder() -> None:
 
 
 @pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("Quick\nCash\r\nhttps://evil.example", "Quick Cash https://evil.example"),
+        ("Quick\u200bCash\u202e", "QuickCash"),
+        ("  Quick\t\u00a0Cash ", "Quick Cash"),
+        ("Quick\u2028Cash\x1b[1m", "Quick Cash [1m"),
+    ],
+)
+def test_names_and_references_stay_on_one_line(name: str, told: str) -> None:
+    found = composed("overdue-3", "sms", "en", NAIRA._replace(lender=name))
+    assert found.body.startswith(f"{told}: your payment")
+    assert composed("overdue-3", "push", "en", NAIRA._replace(lender=name)).title == told
+
+
+def test_reference_is_no_link_and_no_placeholder() -> None:
+    texts = texts_of({("en", "ref"): "loan {loan}: {amount}"})
+    for reference, told in (
+        ("https://evil.com/x", "https-evil-com-x"),
+        ("evil.com", "evil-com"),
+        ("A/1.2", "A/1.2"),
+        ("{amount}\n{lender}", "{amount} {lender}"),
+        ("L\u200b-1", "L-1"),
+    ):
+        found = compose(texts, "ref", "sms", "en", NAIRA._replace(loan=reference))
+        assert isinstance(found, Composed)
+        assert found.body == f"loan {told}: NGN 6,500.00"
+
+
+def test_brackets_of_a_name_do_not_end_the_signature() -> None:
+    found = composed("overdue-3", "sms", "zh-CN", NAIRA._replace(lender="【快】贷】"))
+    assert found.body.startswith("【快)贷】您")
+
+
+def test_regional_text_is_signed_as_its_language_is() -> None:
+    texts = replace(texts_of({("es-MX", "a"): "pague {amount}"}), frames=TEXTS.frames)
+    found = compose(texts, "a", "sms", "es-MX", NAIRA)
+    assert isinstance(found, Composed)
+    assert found.body == "Quick Cash: pague NGN 6,500.00 Responda STOP para darse de baja."
+
+
+@pytest.mark.parametrize(
     ("number", "country"),
     [("+8613800000000", "CN"), ("+886912345678", "TW"), ("+85298765432", "HK"), ("+12025550123", "US"),
      ("+2348012345678", "NG"), ("+491511234567", None), ("", None), ("token", None)],
@@ -374,6 +415,16 @@ def test_date_has_its_month_in_words() -> None:
         (650000, "CNY", "zh-CN", "unit", "6,500.00元"),
         (650000, "TWD", "zh-TW", "unit", "6,500.00元"),
         (650000, "HKD", "zh-HK", "unit", "6,500.00港元"),
+        # the same word means other money to other readers
+        (650000, "TWD", "zh-CN", "unit", "新台币6,500.00元"),
+        (650000, "CNY", "zh-TW", "unit", "人民幣6,500.00元"),
+        (650000, "CNY", "zh-Hans-HK", "unit", "6,500.00元"),
+        (650000, "USD", "zh", "unit", "6,500.00美元"),
+        (650000, "NGN", "zh-CN", "unit", "NGN 6,500.00"),
+        (650000, "USD", "en-US", "unit", "$6,500.00"),
+        (650000, "USD", "en-CA", "unit", "USD 6,500.00"),
+        (160000, "JPY", "zh-TW", "unit", "160,000日圓"),
+        (160000, "KWD", "en", "unit", "KWD 160.000"),
         (650000, "IDR", "id-ID", "unit", "Rp6.500,00"),
         (650000, "NGN", "en-NG", "unit", "NGN 6,500.00"),
         (650000, "NGN", "en-NG", "whole", "NGN 6,500"),
@@ -402,9 +453,7 @@ def test_date_formats(locale: str, form: str, text: str) -> None:
 
 
 WESTERN = sorted(
-    tag.replace("_", "-")
-    for tag in locale_identifiers()
-    if tag.split("_")[0] in {"en", "es", "id"} and "Shaw" not in tag and "Dsrt" not in tag
+    tag.replace("_", "-") for tag in locale_identifiers() if tag.split("_")[0] in {"en", "es", "id"}
 )
 
 
