@@ -8,6 +8,7 @@ exactly one well-formed answer to exactly one request is unknown, and its connec
 
 import asyncio
 import ssl
+from collections import deque
 from collections.abc import Callable, Coroutine, Mapping
 from typing import Any, NamedTuple, cast
 
@@ -50,7 +51,8 @@ class Posts:
         self._host, self._port = url.raw_host or "", url.port or 0
         self._tls = (tls or ssl.create_default_context()) if url.scheme == "https" else None
         self._head = _head(url, headers)
-        self._turns = asyncio.Semaphore(connections)
+        self._free = connections
+        self._waiting: deque[asyncio.Future[None]] = deque()
         self._idle: list[Line] = []
         self._open: set[Line] = set()
         self._all_gone = asyncio.Event()
@@ -65,32 +67,58 @@ class Posts:
         left = deadline - monotonic()
         if left < LEAST_SECONDS:
             return TOO_LATE
-        due = asyncio.get_running_loop().time() + left
-        if not await self._turn(due):
+        now = asyncio.get_running_loop().time()
+        due = now + left
+        if self._free:
+            self._free -= 1
+        elif not await self._turn(due):
             return NO_CONNECTION
         try:
-            line = self._kept() or await self.connect(due)
+            line = self._kept(now) or await self.connect(due)
             if line is None:
                 return NO_CONNECTION
-            request = b"%b%d\r\n\r\n%b" % (self._head, len(body), body)
-            return await line.ask(request, due, deadline, monotonic)
+            asked = line.ask(
+                b"%b%d\r\n\r\n%b" % (self._head, len(body), body), due, deadline, monotonic
+            )
+            if isinstance(asked, Refused):
+                return asked
+            try:
+                return await asked
+            except asyncio.CancelledError:
+                line.forsake(asked)
+                raise
         finally:
-            self._turns.release()
+            self._leave()
 
     async def _turn(self, due: float) -> bool:
-        if not self._turns.locked():
-            return await self._turns.acquire()
+        """Wait until somebody leaves, who hands over his turn; False if nobody does by `due`."""
+        turn = asyncio.get_running_loop().create_future()
+        self._waiting.append(turn)
         try:
             async with asyncio.timeout_at(due):
-                return await self._turns.acquire()
+                await turn
         except TimeoutError:
-            return False
+            pass
+        except asyncio.CancelledError:
+            if not turn.cancelled():
+                self._leave()
+            raise
+        # it may have come in the same moment
+        return turn.done() and not turn.cancelled()
 
-    def _kept(self) -> "Line | None":
+    def _leave(self) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        self._free += 1
+
+    def _kept(self, now: float) -> "Line | None":
         """The connection that was quiet for the shortest time, if it is still good."""
         while self._idle:
             line = self._idle.pop()
-            if line.fresh():
+            if line.fresh(now):
                 return line
             line.drop()
         return None
@@ -203,12 +231,13 @@ class Line(asyncio.Protocol):
         self._reply: Reply | None = None
         self._keeps = self._surplus = False
 
-    async def ask(
+    def ask(
         self, request: bytes, due: float, deadline: float, monotonic: Monotonic
-    ) -> Reply | Refused | Unknown:
-        """Write the request, unless its deadline is over, and wait for the answer until `due`.
+    ) -> "asyncio.Future[Reply | Unknown] | Refused":
+        """Write the request, unless its deadline is over; the answer is there by `due`, or unknown.
 
-        The two say the same, the one by the caller's clock and the other by the loop's.
+        The two say the same, the one by the caller's clock and the other by the loop's. Whoever does not
+        wait for the answer says so by `forsake`.
         """
         transport = self._transport
         if transport is None or transport.is_closing():
@@ -219,22 +248,24 @@ class Line(asyncio.Protocol):
         transport.write(request)
         reached(CrashPoint.SEND_WRITTEN)
         self._forget()
-        asked: asyncio.Future[Reply | Unknown] = self._loop.create_future()
-        self._asked = asked
-        self._watch(due)
-        try:
-            return await asked
-        finally:
-            if self._asked is asked:  # cancelled: the answer would come to nobody
-                self._asked = None
-                self.drop()
+        asked = self._asked = self._loop.create_future()
+        if self._timer is None or due < self._timer.when():
+            self._watch(due)
+        self._due = due
+        return asked
 
-    def fresh(self) -> bool:
+    def forsake(self, asked: "asyncio.Future[Reply | Unknown]") -> None:
+        """Nobody waits for this answer any more: were it still to come, it would come to nobody."""
+        if self._asked is asked:
+            self._asked = None
+            self.drop()
+
+    def fresh(self, now: float) -> bool:
         """Open, and not quiet for so long that the server may be closing it."""
         return (
             self._transport is not None
             and not self._transport.is_closing()
-            and self._loop.time() - self._idle_since < KEEP_SECONDS
+            and now - self._idle_since < KEEP_SECONDS
         )
 
     def drop(self) -> None:
@@ -249,10 +280,7 @@ class Line(asyncio.Protocol):
     # one timer a connection: requests follow each other with later and later ends, so it is seldom moved
 
     def _watch(self, due: float) -> None:
-        self._due = due
         if self._timer is not None:
-            if self._timer.when() <= due:
-                return
             self._timer.cancel()
         self._timer = self._loop.call_at(due, self._look)
 

@@ -31,29 +31,23 @@ class DeadMan:
         if threading.current_thread() is not threading.main_thread():
             raise RuntimeError("the dead-man timer lives in the main thread")
         self._monotonic = monotonic
-        self._open: dict[float, int] = {}
+        self._open: dict[float, _Sends] = {}
         self._armed: float | None = None
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
     def until(self, deadline: float) -> AbstractContextManager[None]:
         """Arm while sends with this deadline are open; they end by themselves before it."""
-        return _Sending(self, deadline)
+        return self._open.get(deadline) or _Sends(self, deadline)
 
-    def begin(self, deadline: float) -> None:
-        """One more send has this deadline. Those of a batch share it, so the timer is seldom set."""
-        others = self._open.get(deadline, 0)
-        self._open[deadline] = others + 1
-        if not others:
-            self._arm()
+    def begin(self, sends: "_Sends") -> None:
+        """The first send with this deadline. Those of a batch share it, so the timer is seldom set."""
+        self._open[sends.deadline] = sends
+        self._arm()
 
-    def end(self, deadline: float) -> None:
-        """One send less."""
-        others = self._open[deadline] - 1
-        if others:
-            self._open[deadline] = others
-        else:
-            del self._open[deadline]
-            self._arm()
+    def end(self, sends: "_Sends") -> None:
+        """The last send with this deadline has ended."""
+        del self._open[sends.deadline]
+        self._arm()
 
     def _arm(self) -> None:
         earliest = min(self._open, default=None)
@@ -66,19 +60,24 @@ class DeadMan:
         signal.setitimer(signal.ITIMER_REAL, max(left, 0.0))
 
 
-class _Sending:
-    """One send in flight. There is one for every message: a generator would take twice as long."""
+class _Sends:
+    """All sends in flight with one deadline, each of which enters once."""
 
-    __slots__ = ("_deadline", "_man")
+    __slots__ = ("_count", "_man", "deadline")
 
     def __init__(self, man: DeadMan, deadline: float) -> None:
-        self._man, self._deadline = man, deadline
+        self._man, self.deadline = man, deadline
+        self._count = 0
 
     def __enter__(self) -> None:
-        self._man.begin(self._deadline)
+        self._count += 1
+        if self._count == 1:
+            self._man.begin(self)
 
     def __exit__(self, *_problem: object) -> None:
-        self._man.end(self._deadline)
+        self._count -= 1
+        if not self._count:
+            self._man.end(self)
 
 
 class NoDeadMan:

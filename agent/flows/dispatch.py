@@ -31,6 +31,7 @@ INSTANT = 0.000_01
 # Looked at in one begin while a line is full: enough to fill the next share, whatever the gate says of some.
 AHEAD, LEAST = 4, 20
 OUT_OF_TURN = Refused("pace", Refusal.TRANSIENT)
+NO_CHANNEL = Refused("no-channel", Refusal.CONFIGURATION)
 
 
 @dataclass(slots=True)
@@ -168,19 +169,28 @@ class _Sender:
 
     async def _send(self, one: Outgoing) -> Answer:
         slot = self._slots.pop(one.message.token, None) if self._slots else None
-        if slot is not None and not await self._may_go(one.message, slot):
+        if (slot is not None or self._too_many) and not await self._may_go(one.message, slot):
             return OUT_OF_TURN
-        clock = self._lane.clock
-        who = one.message.channel if slot is None else slot.carrier.sender
-        if self._too_many and self._too_many.get(who, 0.0) > clock.monotonic():
-            return OUT_OF_TURN
-        answer = await _send(self._lane, one)
+        channel = self._lane.channels.get(one.message.channel)
+        if channel is None:
+            return NO_CHANNEL
+        with self._lane.guard.until(one.message.deadline):
+            reached(CrashPoint.SEND_READY)
+            answer = await channel.send(one.message)
+            reached(CrashPoint.SEND_ANSWERED)
         if isinstance(answer, Refused) and (is_crowded(answer) or answer.halt is Halt.SENDER):
             # the others of this batch need not hear it one by one
-            self._too_many[who] = clock.monotonic() + (answer.retry_after or 1.0)
+            until = self._lane.clock.monotonic() + (answer.retry_after or 1.0)
+            self._too_many[_sender_of(one.message, slot)] = until
         return answer
 
-    async def _may_go(self, message: Message, slot: Slot) -> bool:
+    async def _may_go(self, message: Message, slot: Slot | None) -> bool:
+        if slot is not None and not await self._has_its_turn(message, slot):
+            return False
+        not_before = self._too_many.get(_sender_of(message, slot), 0.0)
+        return not_before <= self._lane.clock.monotonic()
+
+    async def _has_its_turn(self, message: Message, slot: Slot) -> bool:
         """Wait for the message's place in its sender's line, which may be stopped meanwhile."""
         clock = self._lane.clock
         latest, who = message.deadline - LEAVE_FOR_ANSWER, slot.carrier.sender
@@ -243,15 +253,8 @@ class _Sender:
             raise self._failure
 
 
-async def _send(lane: Lane, outgoing: Outgoing) -> Answer:
-    channel = lane.channels.get(outgoing.message.channel)
-    if channel is None:
-        return Refused("no-channel", Refusal.CONFIGURATION)
-    with lane.guard.until(outgoing.message.deadline):
-        reached(CrashPoint.SEND_READY)
-        answer = await channel.send(outgoing.message)
-        reached(CrashPoint.SEND_ANSWERED)
-        return answer
+def _sender_of(message: Message, slot: Slot | None) -> str:
+    return message.channel if slot is None else slot.carrier.sender
 
 
 class _Recorder:

@@ -265,6 +265,30 @@ async def test_a_send_that_is_cut_off_ends_its_connection() -> None:
         assert seen.connections == 2
 
 
+async def test_whoever_gives_up_waiting_keeps_nobody_waiting() -> None:
+    asked, told = asyncio.Event(), asyncio.Event()
+
+    async def answer(writer: asyncio.StreamWriter) -> None:
+        asked.set()
+        await told.wait()
+        writer.write(OK)
+
+    async with server(answer) as seen, posting(seen.url, connections=1) as posts:
+        first = asyncio.create_task(post(posts))
+        await asked.wait()
+        cut, patient, handed = (asyncio.create_task(post(posts)) for _ in range(3))
+        assert await post(posts, left=0.2) == NO_CONNECTION
+        cut.cancel()
+        told.set()
+        assert await first == YES
+        handed.cancel()
+        assert await patient == YES
+        assert await post(posts) == YES
+        with pytest.raises(asyncio.CancelledError):
+            await handed
+        assert (seen.connections, len(seen.requests)) == (1, 3)
+
+
 async def test_what_is_in_flight_when_all_is_closed_is_unknown() -> None:
     asked = asyncio.Event()
 
