@@ -19,6 +19,7 @@ from agent.config import BadSettings, Settings
 from agent.domain.calendar import BusinessCalendar, compile_calendar
 from agent.domain.conduct import Pack, PackProblem
 from agent.domain.ladder_compile import Ladder, compile_ladder
+from agent.entry.doctor_ledger import examine_ledger
 from agent.entry.doctor_providers import examine_providers
 from agent.entry.findings import Finding, Level, ok, problem, warning
 from agent.flows.calendars import calendars_in_force, stored_versions, take_over
@@ -46,6 +47,7 @@ async def examine(clock: Clock) -> list[Finding]:
     except BadSettings as wrong:
         return [*findings, problem("configuration", str(wrong), "put the setting right")]
     findings += _configuration(settings)
+    findings += await examine_ledger(settings)
     findings += await _database(settings, clock)
     findings += await _doorbell(settings)
     findings += await examine_providers(settings, clock.now().date())
@@ -62,9 +64,6 @@ def _variables() -> Iterator[Finding]:
 def _configuration(settings: Settings) -> Iterator[Finding]:
     stores = "embedded stores" if settings.database_url is None else "a database of your own"
     yield ok("configuration", f"read; {stores}, data in {settings.data_dir.expanduser().resolve()}")
-    if settings.ledger_url and settings.ledger_secret is None:
-        do = "set DULY_LEDGER_SECRET to the whsec_… that the ledger verifies with"
-        yield problem("ledger", "outcomes would be posted unsigned", do)
     if settings.database_url and settings.public_url.startswith(_LOOPBACK):
         do = "set DULY_PUBLIC_URL to the address that providers and borrowers reach"
         yield warning("public address", f"{settings.public_url} cannot be reached from outside", do)

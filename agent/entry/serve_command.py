@@ -9,6 +9,7 @@ import typer
 from agent.entry.output import Refused, run
 
 if TYPE_CHECKING:
+    from agent.config import Settings
     from agent.entry.server import Role
 
 ROLES = ("all", "api", "worker", "scheduler")
@@ -39,6 +40,20 @@ def serve(
     raise typer.Exit(code)
 
 
+def _refuse_unsigned(settings: "Settings") -> None:
+    """A ledger must be able to tell our outcomes from anybody else's."""
+    from agent import config
+    from agent.adapters.ledger import BadSecret, read_secrets
+
+    do = "set DULY_LEDGER_SECRET to the whsec_… that the ledger verifies with"
+    try:
+        keys = read_secrets(config.revealed(settings.ledger_secret) or "")
+    except BadSecret as wrong:
+        raise Refused(f"{wrong}; {do}") from None
+    if settings.ledger_url is not None and not keys:
+        raise Refused(f"outcomes for {settings.ledger_url} would be unsigned; {do}")
+
+
 async def _serve(role: "Role") -> int:
     from agent import config
     from agent.entry.server import Role, serve
@@ -58,6 +73,7 @@ async def _serve(role: "Role") -> int:
             "roles apart need phones that all of them can reach: set DULY_TWILIO_…, or run"
             " `python -m channels.sandbox.server` and set DULY_SANDBOX_URL, or use --role all"
         )
+    _refuse_unsigned(settings)
     set_up_logging(settings.log_level)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()

@@ -66,6 +66,17 @@ def test_the_pleasant_form_says_what_to_do(settings: Settings) -> None:
         ({"DULY_REDIS_URL": "nonsense"}, "queue", "problem"),
         ({"DULY_MASTER_KEY": ""}, "configuration", "problem"),
         ({"DULY_LEDGER_URL": "https://ledger.example.com"}, "ledger", "problem"),
+        (
+            {"DULY_LEDGER_URL": "http://127.0.0.1:1/x", "DULY_LEDGER_SECRET": "whsec_?"},
+            "ledger",
+            "problem",
+        ),
+        (
+            {"DULY_LEDGER_URL": "http://127.0.0.1:1/x", "DULY_LEDGER_SECRET": "whsec_AAAA"},
+            "ledger address",
+            "warning",
+        ),
+        ({"DULY_LEDGER_FILE": "/none/outcomes.ndjson"}, "ledger file", "problem"),
         ({"DULY_PUBLIC_URL": "http://localhost:1"}, "public address", "warning"),
         ({"DULY_PROT": "1"}, "configuration", "warning"),
     ],

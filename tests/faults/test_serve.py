@@ -105,3 +105,7 @@ def test_bad_use_is_explained(tmp_path: Path) -> None:
     assert answer.code == 2
     assert "DULY_SANDBOX_URL" in answer.err
     assert duly("serve", "--role", "cook").code == 2
+    ledger = {"DULY_LEDGER_URL": "http://127.0.0.1:1/outcomes"}
+    for secret in ({}, {"DULY_LEDGER_SECRET": "whsec_?"}):
+        answer = duly("serve", **ledger, **secret)
+        assert (answer.code, "set DULY_LEDGER_SECRET" in answer.err) == (2, True)
