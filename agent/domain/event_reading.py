@@ -235,6 +235,7 @@ def _zones(raw: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 _COUNTRY = re.compile(r"[A-Za-z]{2}")
+_REGION = re.compile(r"[A-Za-z]{2}(?:-[A-Za-z0-9]{1,3}){0,2}")
 _WHEREABOUTS = ("country", "postal_code", "address", "device_timezone", "stated_timezone")
 
 
@@ -247,11 +248,16 @@ def _whereabouts(raw: Mapping[str, Any]) -> Whereabouts:
     country = _word(raw.get("country", address.get("country")))
     return Whereabouts(
         country.upper() if country and _COUNTRY.fullmatch(country) else None,
-        _word(address.get("region")),
+        _region(_word(address.get("region"))),
         _word(raw.get("postal_code", address.get("postal_code"))),
         _zone(raw, "device_timezone"),
         _zone(raw, "stated_timezone"),
     )
+
+
+def _region(named: str | None) -> str | None:
+    """`us-ny` is US-NY; any other words stay as they are and select no pack."""
+    return named.upper() if named is not None and _REGION.fullmatch(named) else named
 
 
 def _word(value: object) -> str | None:
@@ -276,7 +282,7 @@ def _person(data: Mapping[str, Any], subject: str | None) -> Person:
         ref=_text(raw, "id") if "id" in raw or subject is None else subject,
         name=_optional(raw, "name"),
         locale=_optional(raw, "locale"),
-        region=_optional(raw, "region"),
+        region=_region(_optional(raw, "region")),
         zones=_zones(raw),
         contacts=tuple(_contact(contact) for contact in contacts),
         quiet=_good(read_quiet(raw["quiet_hours"])) if "quiet_hours" in raw else None,

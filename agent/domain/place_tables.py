@@ -37,12 +37,19 @@ STATE_ZONES: Mapping[str, tuple[str, ...]] = {
     "US-NV": (PACIFIC, MOUNTAIN),
     "US-OR": (PACIFIC, MOUNTAIN),
     "US-TN": (CENTRAL, EASTERN),
+    # territories: none of the fifty states' zones is theirs
+    "US-AS": ("Pacific/Pago_Pago",),
+    "US-GU": ("Pacific/Guam",),
+    "US-MP": ("Pacific/Saipan",),
+    "US-PR": ("America/Puerto_Rico",),
+    "US-VI": ("America/St_Thomas",),
 }  # fmt: skip
 
 # Area codes that have more zones than the library says. Overlays have those of the code they overlay.
 CODE_ZONES: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(("423", "729"), (EASTERN, CENTRAL)),
     **dict.fromkeys(("270", "364"), (CENTRAL, EASTERN)),
+    "606": (EASTERN, CENTRAL),
     "219": (CENTRAL, INDIANA),
     "574": (INDIANA, CENTRAL),
     **dict.fromkeys(("812", "930"), (INDIANA, EASTERN, CENTRAL)),
@@ -132,14 +139,29 @@ _CODES: Mapping[str, str] = {
     "US-WI": "262 274 353 414 534 608 715 920",
     "US-WV": "304 681",
     "US-WY": "307",
+    "US-AS": "684",
+    "US-GU": "671",
+    "US-MP": "670",
+    "US-PR": "787 939",
+    "US-VI": "340",
+    "AG": "268", "AI": "264", "BB": "246", "BM": "441", "BS": "242", "DM": "767", "DO": "809 829 849",
+    "GD": "473", "JM": "658 876", "KN": "869", "KY": "345", "LC": "758", "MS": "664", "SX": "721",
+    "TC": "649", "TT": "868", "VC": "784", "VG": "284",
+    "CA":
+        "204 226 236 249 250 257 263 289 306 343 354 365 367 368 382 403 416 418 428 431 437 438 "
+        "450 460 468 474 506 514 519 548 579 581 584 587 604 613 639 647 672 683 705 709 742 753 "
+        "778 780 782 807 819 825 867 873 879 902 905 942",
 }  # fmt: skip
+# Territories that have a country code of their own, and the law of the country they belong to.
+TERRITORIES = {code: f"US-{code}" for code in ("AS", "GU", "MP", "PR", "VI")}
 AREA_PLACES: Mapping[str, str] = {
     code: place.strip() for place, codes in _CODES.items() for code in codes.split()
 }
 
 # First three digits of a postal code from which on a state begins; "" is nobody's, or the military's.
 _ZIPS = (
-    (0, ""), (5, "NY"), (6, ""), (10, "MA"), (28, "RI"), (30, "NH"), (39, "ME"), (50, "VT"), (55, "MA"),
+    (0, ""), (5, "NY"), (6, "PR"), (8, "VI"), (9, "PR"), (10, "MA"), (28, "RI"), (30, "NH"),
+    (39, "ME"), (50, "VT"), (55, "MA"),
     (56, "VT"), (60, "CT"), (70, "NJ"), (90, ""), (100, "NY"), (150, "PA"), (197, "DE"), (200, "DC"),
     (201, "VA"), (202, "DC"), (206, "MD"), (220, "VA"), (247, "WV"), (270, "NC"), (290, "SC"),
     (300, "GA"), (320, "FL"), (340, ""), (341, "FL"), (350, "AL"), (370, "TN"), (386, "MS"),
@@ -147,9 +169,17 @@ _ZIPS = (
     (550, "MN"), (569, "DC"), (570, "SD"), (580, "ND"), (590, "MT"), (600, "IL"), (630, "MO"),
     (660, "KS"), (680, "NE"), (700, "LA"), (716, "AR"), (730, "OK"), (733, "TX"), (734, "OK"),
     (750, "TX"), (800, "CO"), (820, "WY"), (832, "ID"), (840, "UT"), (850, "AZ"), (870, "NM"),
-    (885, "TX"), (886, ""), (889, "NV"), (900, "CA"), (962, ""), (967, "HI"), (969, ""), (970, "OR"),
+    (885, "TX"), (886, ""), (889, "NV"), (900, "CA"), (962, ""), (967, "HI"), (969, "GU"), (970, "OR"),
     (980, "WA"), (995, "AK"),
 )  # fmt: skip
+# Islands that share their first digits with others, some of them states of their own.
+_ISLANDS = {
+    "96799": "US-AS",
+    **dict.fromkeys(("96939", "96940"), "PW"),
+    **dict.fromkeys(("96941", "96942", "96943", "96944"), "FM"),
+    **dict.fromkeys(("96950", "96951", "96952"), "US-MP"),
+    **dict.fromkeys(("96960", "96970"), "MH"),
+}
 _STARTS = tuple(start for start, _ in _ZIPS)
 _CITY = frozenset((100, 101, 102, 103, 104, 111, 112, 113, 114, 116))
 
@@ -162,6 +192,8 @@ def place_of_zip(code: str) -> str | None:
     prefix = int(digits[:3])
     if prefix in _CITY or digits in ("11004", "11005"):
         return "US-NY-NYC"
+    if digits in _ISLANDS:
+        return _ISLANDS[digits]
     state = _ZIPS[bisect_right(_STARTS, prefix) - 1][1]
     return f"US-{state}" if state else None
 

@@ -12,6 +12,7 @@ from enum import StrEnum
 from agent.domain.place_tables import (
     AREA_PLACES,
     CODE_ZONES,
+    TERRITORIES,
     TOLL_FREE,
     place_of_zip,
     zones_of_place,
@@ -19,7 +20,7 @@ from agent.domain.place_tables import (
 
 # Code → zones and state, where the library's zones are not all.
 AREA_CODES: Mapping[str, tuple[tuple[str, ...], str]] = {
-    code: (zones, AREA_PLACES.get(code, "CA")) for code, zones in CODE_ZONES.items()
+    code: (zones, AREA_PLACES[code]) for code, zones in CODE_ZONES.items()
 }
 _BLOCK = 8
 _UNSPACED = str.maketrans("", "", " -().")
@@ -90,20 +91,26 @@ def address_clue(
     by_country: Mapping[str, tuple[str, ...]],
 ) -> Clue | None:
     """What an address tells: the state where it is known, else the whole country; None if nothing."""
+    region, country = TERRITORIES.get(region or "", region), TERRITORIES.get(country or "", country)
     home = country or (region.partition("-")[0] if region else None)
-    by_code = place_of_zip(postal_code) if postal_code and home in (None, "US") else None
+    by_code = place_of_zip(postal_code) if postal_code and _is_american(home) else None
     place = _finer(region, by_code) or home
     if place is None:
         return None
     zones = (
         *(zones_of_place(region) if region else ()),
         *(zones_of_place(by_code) if by_code else ()),
+        *(zones_of_place(home) if home else ()),
     )
     return Clue(
         Evidence.ADDRESS,
         tuple(dict.fromkeys(zones or by_country.get(place.partition("-")[0], ()))),
         place,
     )
+
+
+def _is_american(home: str | None) -> bool:
+    return home is None or home == "US" or home in TERRITORIES.values()
 
 
 def _finer(region: str | None, by_code: str | None) -> str | None:

@@ -6,7 +6,7 @@ state, of a number only its first digits. They are weighed anew whenever one of 
 
 from collections import Counter
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache, lru_cache
 from importlib.resources import files
@@ -17,6 +17,7 @@ from phonenumbers import timezone
 
 from agent.domain.calendar import local_time
 from agent.domain.event import Person, Whereabouts
+from agent.domain.place_tables import TERRITORIES
 from agent.domain.places import (
     Candidates,
     Clue,
@@ -75,16 +76,20 @@ def clue_of_number(block: str) -> Clue:
 
 
 def _north_american(block: str, number: phonenumbers.PhoneNumber) -> Clue:
-    if phonenumbers.number_type(number) not in _PLACED:
-        told = number_clue(block)
-        return told if told.place else _NOTHING
-    told = number_clue(block, timezone.time_zones_for_number(number))
-    if told.place is not None:
-        return told
-    country = phonenumbers.region_code_for_number(number)
-    everywhere = country_zones().get(country or "", ())
-    near = tuple(zone for zone in told.zones if zone in everywhere)
-    return Clue(Evidence.NUMBER, near or everywhere, country)
+    """The table knows the place of every area code; the library names zones of numbers in use."""
+    used = phonenumbers.number_type(number) in _PLACED
+    told = number_clue(block, timezone.time_zones_for_number(number) if used else ())
+    if told.place is None and used:
+        told = replace(told, place=phonenumbers.region_code_for_number(number))
+    if told.place is None:
+        return _NOTHING
+    everywhere = country_zones().get(told.place, ())
+    near = told.zones if "-" in told.place else _within(told.zones, everywhere)
+    return replace(told, zones=near or everywhere)
+
+
+def _within(zones: tuple[str, ...], everywhere: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(zone for zone in zones if zone in everywhere)
 
 
 def _parsed(block: str) -> phonenumbers.PhoneNumber | None:
@@ -145,7 +150,8 @@ def settle(known: Known) -> Candidates:
     zones = known.zones or found.zones
     if len(zones) > ZONES_MAX:
         zones = ()
-    of_zones = filter(None, map(country_of_zone, known.zones))
+    named = filter(None, map(country_of_zone, known.zones))
+    of_zones = [TERRITORIES.get(country, country) for country in named]
     return Candidates(zones, places_with(known.region, (*found.places, *of_zones)))
 
 

@@ -49,6 +49,11 @@ CASES = [
     ((), {"country": "ID"}, set(country_zones()["ID"]), "ID"),
     (("+2348031234567",), {}, {"Africa/Lagos"}, "NG"),
     (("+18765550100",), {}, {"America/Jamaica"}, "JM"),
+    (("+16845550100",), {}, {"Pacific/Pago_Pago"}, "US-AS"),
+    (("+12425550100",), {}, {"America/Nassau"}, "BS"),
+    ((), {"country": "US", "postal_code": "00901"}, {"America/Puerto_Rico"}, "US-PR"),
+    ((), {"timezone": "Pacific/Guam"}, {"Pacific/Guam"}, "US-GU"),
+    ((), {"region": "us-ma"}, {EASTERN}, "US-MA"),
     # what the ledger names itself: zones are all of them, a region decides the country
     (("+12125550100",), {"timezone": "Asia/Jakarta"}, {"Asia/Jakarta"}, "US-NY-NYC+ID"),
     (("+16175550100",), {"region": "US-NY"}, {EASTERN}, "US-NY+US-MA"),
