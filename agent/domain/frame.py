@@ -46,6 +46,8 @@ class Frame:
     opt_out: str
     first_disclosure: str
     disclosure: str
+    # the answer to an opt-out, and nothing else in it
+    opted_out: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +73,7 @@ class Country:
     source: str = ""
 
 
-PLAIN = Frame("", "", "", "", "")
+PLAIN = Frame("", "", "", "", "", "")
 
 
 def compile_frame(raw: Mapping[str, Any]) -> Frame:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from agent.adapters.ledger import Ledger
 from agent.adapters.queue import Doorbell
 from agent.flows import ticks
+from agent.flows.confirmations import confirm_opt_outs
 from agent.flows.deadlines import begin_duties
 from agent.flows.inbound import Hears, ask_the_silent, catch_up
 from agent.flows.ledger_feed import Feeder
@@ -16,6 +17,7 @@ from agent.flows.planning import plan_all
 from agent.flows.receipts import join_late
 from agent.flows.rescue import archive, rescue
 from agent.flows.retention import end_of_keeping
+from agent.flows.rules import texts
 from agent.store.ticks import due_lanes
 from agent.wiring import System
 
@@ -77,6 +79,8 @@ def _where_there_is(
 ) -> dict[str, ticks.Work]:
     """Duties towards others: providers that hear people, the doorbell, the ledger."""
     works: dict[str, ticks.Work] = {}
+    if system.channels:
+        works["confirmations"] = _confirm(system)
     if system.carriers:
         works["inbound"] = _catch_up(system)
     if doorbell is not None:
@@ -84,6 +88,17 @@ def _where_there_is(
     if ledger is not None:
         works["feed"] = _feed(system, ledger)
     return works
+
+
+def _confirm(system: System) -> ticks.Work:
+    """Answer opt-outs where a rule allows it."""
+
+    async def confirm(_now: datetime) -> Mapping[str, int]:
+        return await confirm_opt_outs(
+            system.pool, system.keyring, system.clock, system.channels, texts()
+        )
+
+    return confirm
 
 
 def _catch_up(system: System) -> ticks.Work:

@@ -12,9 +12,15 @@ from typing import Protocol, runtime_checkable
 import asyncpg
 import structlog
 
+from agent.domain.calendar import local_date
+from agent.domain.conduct import Pack
 from agent.domain.optout import wants_no_more
+from agent.domain.optout_effect import scopes_closed
 from agent.flows.portfolios import Portfolio
 from agent.flows.receipts import apply_receipts
+from agent.flows.rules import binding, installed
+from agent.store import confirmations
+from agent.store.confirmations import Closing, Number, Owner
 from agent.store.keyring import Keyring, inbound_place
 from agent.store.sql import Connection, column, execute, fetch, fetch_value
 from channels.base import Inbound, InboundList, Receipt
@@ -154,9 +160,37 @@ async def _suppress(
     if not messages:
         return
     numbers = sorted({(one.channel, keyring.blind(one.channel, one.sender)) for one in messages})
+    await close_beyond(conn, numbers, now)
     columns = {"channels": [n[0] for n in numbers], "keys": [n[1] for n in numbers]}
     await execute(conn, "add_numbers_everywhere", **columns)
     await execute(conn, "suppress_everywhere", now=now, reason="opt-out", **columns)
+
+
+def rules_of(owner: Owner) -> tuple[Pack, ...]:
+    """The packs that bind contact with somebody."""
+    return binding(installed(owner.packs), owner.packs, owner.region).packs
+
+
+async def close_beyond(
+    conn: Connection,
+    numbers: Sequence[Number],
+    now: datetime,
+    rules: Callable[[Owner], tuple[Pack, ...]] = rules_of,
+) -> None:
+    """Close what rules close beyond the number: the channel, the loans or the person behind it."""
+    what = [
+        Closing(owner.portfolio_id, owner.borrower_id, scope, channel)
+        for (channel, _), behind in (await confirmations.owners(conn, numbers)).items()
+        for owner in behind
+        for scope in sorted(_closed(owner, channel, now, rules(owner)))
+    ]
+    await confirmations.close_more(conn, what, now)
+
+
+def _closed(owner: Owner, channel: str, now: datetime, packs: tuple[Pack, ...]) -> set[str]:
+    """A rule binds on any date that the person's zones show."""
+    days = {local_date(now, zone) for zone in owner.zones or ("UTC",)}
+    return {scope for day in days for scope in scopes_closed(packs, owner.role, channel, day)}
 
 
 async def catch_up(

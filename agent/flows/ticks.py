@@ -33,6 +33,7 @@ DUTIES = (
     Duty("sweep", timedelta(seconds=1), timedelta(seconds=30)),
     Duty("feed", timedelta(seconds=2)),
     Duty("rescue", timedelta(seconds=15)),
+    Duty("confirmations", timedelta(seconds=5), timedelta(seconds=60)),
     Duty("inbound", timedelta(minutes=1)),
     Duty("pass_time", timedelta(minutes=1)),
     Duty("plan", timedelta(minutes=1), timedelta(minutes=10)),
