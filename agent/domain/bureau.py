@@ -19,13 +19,17 @@ _METRO2 = (CURRENT, "71", "78", "80", "82", "83", "84")
 _PROFILE = {
     CURRENT: "0", "71": "1", "78": "2", "80": "3", "82": "4", "83": "5", "84": "6",
     "05": "0", PAID: "0", "61": "0", "62": "0", "63": "0", "64": "0", "65": "0",
-    "88": "0", "89": "0", "94": "0", "95": "0",
+    "88": "0", "89": "0", "94": "H", "95": "J", "96": "K",
     COLLECTION: "G", CHARGE_OFF: "L",
 }  # fmt: skip
+_RATED = (PAID, "05", "65", "88", "89", "94", "95")
+# What a status becomes when the account is paid in full: the way it was lost stays visible.
+_PAID_AFTER = {"95": "61", COLLECTION: "62", "96": "63", CHARGE_OFF: "64"}
 _NO_HISTORY, _NOT_REPORTED = "B", "D"
 
 _PBOC_UP_TO = (0, 30, 60, 90, 120, 150, 180)
 _PBOC = ("N", "1", "2", "3", "4", "5", "6", "7")
+_PBOC_ENDED = {"settled": "C", "otherwise": "G", "guarantor": "D", "asset": "Z", "dead": "B"}
 
 _CLASSES = ("正常", "关注", "次级", "可疑", "损失")
 # The last day of each class but the worst.
@@ -49,6 +53,11 @@ def metro2_status(dpd: int) -> str:
 def payment_rating(dpd: int) -> str:
     """How late an account was when it was paid or closed: 0 below 30 days, 6 from 180."""
     return str(bisect_right(_METRO2_FROM, dpd))
+
+
+def paid_status(before: str | None) -> str:
+    """Paid in full: 13 with a rating, or 61 to 64 without one where the account had been lost before."""
+    return _PAID_AFTER.get(before or "", PAID)
 
 
 def first_delinquency(due: date, as_of: date) -> date | None:
@@ -90,13 +99,12 @@ def amount_past_due(dpd: int, past_due: Decimal | None) -> str | None:
 def profile_after(profile: str, previous_status: str | None, rating: str | None = None) -> str:
     """The payment history one period on: the status reported last comes first, 24 in all.
 
-    A month of which nothing was reported is D; before the first report there is no history, B.
+    A month of which nothing was reported, or a deletion, is D; before the first report there is no
+    history, B, which only ever trails.
     """
-    if previous_status is None:
-        mark = _NO_HISTORY if not profile.strip(_NO_HISTORY) else _NOT_REPORTED
-    else:
-        mark = _PROFILE.get(previous_status, _NO_HISTORY)
-    if rating is not None and previous_status in (PAID, "05", "65", "88", "89", "94", "95"):
+    nothing = _NO_HISTORY if not profile.strip(_NO_HISTORY) else _NOT_REPORTED
+    mark = _PROFILE.get(previous_status or "", nothing)
+    if rating is not None and previous_status in _RATED:
         mark = rating
     return (mark + profile).ljust(PROFILE_LENGTH, _NO_HISTORY)[:PROFILE_LENGTH]
 
@@ -114,6 +122,23 @@ def accommodation_in_force(day: date) -> bool:
 def pboc_month(dpd: int) -> str:
     """The monthly mark: N while nothing is late, 1 from day 1, 7 from day 181."""
     return _PBOC[sum(dpd > last for last in _PBOC_UP_TO)]
+
+
+def pboc_mark(
+    dpd: int | None, *, ended: str | None = None, nothing_due: bool = False, repaid: bool = False
+) -> str:
+    """The mark of a whole month: how the account ended in it, else how late it was.
+
+    `*` where nothing was due, `#` where nobody knows, M where all arrears were repaid, but late.
+    `ended`: settled, otherwise, by a guarantor, by an asset for the debt, or as a dead account.
+    """
+    if ended is not None:
+        return _PBOC_ENDED[ended]
+    if dpd is None:
+        return "#"
+    if repaid:
+        return "M"
+    return "*" if nothing_due and dpd == 0 else pboc_month(dpd)
 
 
 def five_class(dpd: int, product: str = "loan") -> str:

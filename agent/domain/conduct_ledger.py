@@ -21,29 +21,35 @@ from agent.domain.bureau import (
     ifrs9_stage,
     in_default,
     metro2_status,
+    paid_status,
     payment_rating,
+    pboc_mark,
     pboc_month,
     profile_after,
     risk_increased,
 )
 
 UNCHANGED = "unchanged"
-_UNMOVED = ("charged_off", "sold")
-# Fact of an account's history → what it did to the first delinquency.
+_UNMOVED = ("charged_off", "sold", "placed")
+# Facts of an account's history → what they did to the first delinquency; there may be several of each.
 _HISTORY = {
     "first_30": "thirty_days", "second_30": "thirty_days", "third_30": "thirty_days",
-    "cured": "cured", "charged_off": "charge_off", "sold": "sale",
+    "cured": "cured", "cured_again": "cured",
+    "charged_off": "charge_off", "sold": "sale", "placed": "placement",
 }  # fmt: skip
+_MONTH = ("ended", "nothing_due", "arrears_repaid", "unknown")
 
 
 def ledger_answer(given: Mapping[str, Any], about: str = "") -> dict[str, Any]:
     """Every code that these facts decide; `about` names the product where the facts do not."""
     answer: dict[str, Any] = {}
+    kind = _kind(str(given.get("product", about)))
     if "due" in given and "as_of" in given:
-        answer |= _each(given["as_of"], lambda day: _open(_day(given["due"]), _day(day), given))
-    if "dpd" in given:
-        kind = _kind(str(given.get("product", about)))
+        answer |= _each(given["as_of"], lambda day: _open(_day(day), given, kind))
+    if given.get("dpd") is not None:
         answer |= _each(given["dpd"], lambda dpd: _classes(int(dpd), kind))
+    if any(key in given for key in _MONTH):
+        answer["pboc_month"] = _month(given)
     if "paid" in given:
         answer |= _paid(int(given.get("dpd_before", 0)), given)
     if "previous_profile" in given:
@@ -51,7 +57,7 @@ def ledger_answer(given: Mapping[str, Any], about: str = "") -> dict[str, Any]:
         answer["profile"] = profile_after(str(given["previous_profile"]), status, rating)
     answer |= _history(given)
     if "deferred_to" in given:
-        answer |= _deferred(given)
+        answer |= _deferred(given, kind)
     if "date" in given:
         answer["in_force"] = accommodation_in_force(_day(given["date"]))
         answer["covered_period_end"] = ACCOMMODATION_ENDED.isoformat()
@@ -66,10 +72,11 @@ def _each(values: Any, codes: Callable[[Any], dict[str, Any]]) -> dict[str, Any]
     return {name: [row[name] for row in rows] for name in (rows[0] if rows else ())}
 
 
-def _open(due: date, as_of: date, given: Mapping[str, Any]) -> dict[str, Any]:
-    dpd, known = days_past_due(due, as_of), given.get("past_due")
+def _open(as_of: date, given: Mapping[str, Any], kind: str) -> dict[str, Any]:
+    due, known = _day(given["due"]), given.get("past_due")
+    dpd = days_past_due(due, as_of)
     return {
-        **_classes(dpd, "loan"),
+        **_classes(dpd, kind),
         "dpd": dpd,
         "dofd": _iso(first_delinquency(due, as_of)),
         "amount_past_due": amount_past_due(dpd, None if known is None else Decimal(str(known))),
@@ -92,14 +99,29 @@ def _classes(dpd: int, product: str) -> dict[str, Any]:
     }
 
 
+def _month(given: Mapping[str, Any]) -> str:
+    known = given.get("dpd", 0)
+    return pboc_mark(
+        None if given.get("unknown") or known is None else int(known),
+        ended=given.get("ended"),
+        nothing_due=bool(given.get("nothing_due")),
+        repaid=bool(given.get("arrears_repaid")),
+    )
+
+
 def _paid(dpd_before: int, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Paid in full: 13, how late it was at that time, and the delinquency that this ended late."""
+    """Paid in full: 13, how late it was at that time, and the delinquency that this ended late.
+
+    An account that was charged off or placed before keeps that, and has no rating.
+    """
     paid = _day(given["paid"])
     due = _day(given["due"]) if "due" in given else paid - timedelta(days=dpd_before)
     late = dpd_before >= FIRST_DELINQUENT
+    before = CHARGE_OFF if given.get("charged_off") else given.get("status_before")
+    status = paid_status(before)
     return {
-        "metro2_status": PAID,
-        "payment_rating": payment_rating(dpd_before),
+        "metro2_status": status,
+        "payment_rating": payment_rating(dpd_before) if status == PAID else "",
         "dofd": _iso(first_delinquency(due, paid)) if late else None,
         "date_of_account_information": paid.isoformat(),
     }
@@ -107,24 +129,36 @@ def _paid(dpd_before: int, given: Mapping[str, Any]) -> dict[str, Any]:
 
 def _history(given: Mapping[str, Any]) -> dict[str, Any]:
     """The first delinquency after what is known to have happened; a charge-off never moves it."""
-    known = [name for name in _HISTORY if given.get(name) not in (None, False, True)]
-    answer: dict[str, Any] = {"metro2_status": CHARGE_OFF} if given.get("charged_off") else {}
-    if known:
-        history = [Delinquency(_day(given[name]), _HISTORY[name]) for name in known]
+    lost = given.get("charged_off") and "paid" not in given
+    answer: dict[str, Any] = {"metro2_status": CHARGE_OFF} if lost else {}
+    history = [
+        Delinquency(_day(day), kind)
+        for name, kind in _HISTORY.items()
+        for day in _days(given.get(name))
+    ]
+    if history:
         answer["dofd"] = _iso(delinquency_after(history))
     elif any(given.get(name) is True for name in _UNMOVED):
         answer["dofd"] = UNCHANGED
     return answer
 
 
-def _deferred(given: Mapping[str, Any]) -> dict[str, Any]:
+def _days(told: Any) -> list[Any]:
+    """The days of one fact; that it is so, without a day, is none."""
+    if told in (None, False, True):
+        return []
+    return told if isinstance(told, list) else [told]
+
+
+def _deferred(given: Mapping[str, Any], kind: str) -> dict[str, Any]:
     """Days count from the new due date; a status that was already reported is held as it was."""
     if "status_before" in given:
         return {"metro2_status": deferred_status(str(given["status_before"]))}
     before = int(given.get("dpd", 0))
     dpd = days_past_due(_day(given["deferred_to"]), _day(given["as_of"]))
-    held = deferred_status(metro2_status(before))
-    return {"dpd": dpd, "metro2_status": held if before >= FIRST_DELINQUENT else metro2_status(dpd)}
+    if before < FIRST_DELINQUENT:
+        return {"dpd": dpd, **_classes(dpd, kind)}
+    return {"dpd": dpd, "metro2_status": deferred_status(metro2_status(before))}
 
 
 def _iso(day: date | None) -> str | None:

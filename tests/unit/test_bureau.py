@@ -3,6 +3,8 @@
 from datetime import date, timedelta
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.domain.bureau import (
     Delinquency,
@@ -12,10 +14,13 @@ from agent.domain.bureau import (
     five_class,
     ifrs9_stage,
     metro2_status,
+    paid_status,
     payment_rating,
+    pboc_mark,
     pboc_month,
     profile_after,
 )
+from agent.domain.conduct_ledger import ledger_answer
 from agent.domain.retention import Keeping, months_after
 
 DUE = date(2026, 1, 15)
@@ -84,3 +89,111 @@ def test_nothing_is_deleted_early() -> None:
     collision = Keeping(keep_through=date(2031, 1, 1), delete_by=day)
     assert collision.conflict
     assert not collision.must_delete(date(2040, 1, 1))
+
+
+# ---- the same codes worked out another way, from the words of the formats
+
+
+@given(st.integers(0, 1000))
+def test_buckets_of_every_day(dpd: int) -> None:
+    told = {range(30): "11", range(30, 60): "71", range(60, 90): "78", range(90, 120): "80",
+            range(120, 150): "82", range(150, 180): "83", range(180, 1001): "84"}  # fmt: skip
+    assert metro2_status(dpd) == next(code for days, code in told.items() if dpd in days)
+    # PBOC's buckets close where Metro 2's open: "1: 1-30 days, 2: 31-60, …, 7: over 180"
+    months = -(-dpd // 30)
+    assert pboc_month(dpd) == ("N" if dpd == 0 else str(min(months, 7)))
+    assert payment_rating(dpd) == str(min(dpd // 30, 6))
+    stage = 3 if dpd > 90 else 2 if dpd > 30 else 1
+    assert ifrs9_stage(dpd) == stage
+    tiers = ["正常", "关注", "次级", "可疑", "损失"]
+    assert five_class(dpd, "loan") == tiers[(dpd > 0) + (dpd > 90) + (dpd > 270) + (dpd > 360)]
+    assert (
+        five_class(dpd, "credit_card") == tiers[(dpd > 0) + (dpd > 90) + (dpd > 120) + (dpd > 180)]
+    )
+
+
+EPISODES = st.lists(
+    st.tuples(st.integers(1, 40), st.integers(1, 250), st.booleans()), min_size=1, max_size=6
+)
+
+
+@given(EPISODES)
+def test_first_delinquency_through_cures_and_new_delinquencies(
+    episodes: list[tuple[int, int, bool]],
+) -> None:
+    """Each episode: days until an instalment falls due, days it stays unpaid, a charge-off within."""
+    day, story, known = date(2026, 1, 1), [], None
+    for number, (wait, late, lost) in enumerate(episodes):
+        due = day + timedelta(days=wait)
+        day, is_last = due + timedelta(days=late), number == len(episodes) - 1
+        reached = late >= 30
+        if reached:
+            story.append(Delinquency(due + timedelta(days=30), "thirty_days"))
+        if reached and lost:
+            story.append(Delinquency(day, "charge_off"))
+        if not is_last:
+            story.append(Delinquency(day, "cured"))
+        known = due + timedelta(days=30) if reached and is_last else None
+    assert delinquency_after(story) == known
+    assert delinquency_after(reversed(story)) == known or any(
+        one.on == other.on and one is not other for one in story for other in story
+    )
+
+
+STATUSES = st.lists(st.sampled_from([None, "11", "71", "78", "80", "82", "83", "84", "93", "97"]),
+                    max_size=40)  # fmt: skip
+
+
+@given(STATUSES)
+def test_profile_is_the_grid_of_what_was_reported(statuses: list[str | None]) -> None:
+    profile = ""
+    for status in statuses:
+        profile = profile_after(profile, status)
+    letters = {"11": "0", "71": "1", "78": "2", "80": "3", "82": "4", "83": "5", "84": "6",
+               "93": "G", "97": "L", None: "D"}  # fmt: skip
+    first = next((at for at, status in enumerate(statuses) if status), len(statuses))
+    grid = "".join(letters[status] for status in reversed(statuses[first:]))
+    if statuses:
+        assert profile == grid.ljust(24, "B")[:24]
+    assert "B" not in profile.rstrip("B")
+
+
+def test_deletion_leaves_no_hole_of_no_history() -> None:
+    assert profile_after("1" + "0" * 23, "DA") == "D1" + "0" * 22
+    assert profile_after("0" * 24, "96") == "K" + "0" * 23
+
+
+@pytest.mark.parametrize(
+    ("before", "after"), [(None, "13"), ("71", "13"), ("93", "62"), ("97", "64"), ("95", "61"), ("96", "63")]
+)  # fmt: skip
+def test_what_was_lost_stays_visible_when_it_is_paid(before: str | None, after: str) -> None:
+    assert paid_status(before) == after
+    told = ledger_answer({"paid": "2026-02-20", "dpd_before": 36, "status_before": before})
+    assert told["metro2_status"] == after
+    assert told["payment_rating"] == ("1" if after == "13" else "")
+
+
+@pytest.mark.parametrize(
+    ("facts", "mark"),
+    [
+        ({"dpd": 0}, "N"), ({"dpd": 0, "nothing_due": True}, "*"), ({"dpd": 31, "nothing_due": True}, "2"),
+        ({"unknown": True}, "#"), ({"arrears_repaid": True, "dpd": 12}, "M"), ({"ended": "settled"}, "C"),
+        ({"ended": "otherwise"}, "G"), ({"ended": "guarantor", "dpd": 40}, "D"), ({"ended": "asset"}, "Z"),
+        ({"ended": "dead", "dpd": 400}, "B"),
+    ],
+)  # fmt: skip
+def test_month_marks_of_the_pboc(facts: dict[str, object], mark: str) -> None:
+    assert ledger_answer(facts)["pboc_month"] == mark
+
+
+def test_mark_of_a_month_that_is_only_late_is_the_count_of_days() -> None:
+    assert [pboc_mark(dpd) for dpd in (0, 1, 30, 31, 181)] == ["N", "1", "1", "2", "7"]
+
+
+def test_several_cures_are_all_heard() -> None:
+    told = ledger_answer({"first_30": "2026-02-14", "cured": ["2026-03-01", "2026-07-01"],
+                          "second_30": "2026-06-14"})  # fmt: skip
+    assert told["dofd"] is None
+    assert ledger_answer({"first_30": "2026-02-14", "placed": "2026-05-01"})["dofd"] == "2026-02-14"
+    deferred = ledger_answer({"dpd": 12, "deferred_to": "2026-03-15", "as_of": "2026-02-14"})
+    assert (deferred["dpd"], deferred["metro2_status"], deferred["pboc_month"]) == (0, "11", "N")
