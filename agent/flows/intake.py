@@ -14,11 +14,12 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 import orjson
 
-from agent.domain.event import Event, Opened, Reason, Rejected
+from agent.domain.event import Opened, Reason, Rejected
 from agent.domain.frame import Role
-from agent.flows.behind import Turns, write_behind
+from agent.flows.behind import Turns, breathe, write_behind
+from agent.flows.intake_events import EventRows, write_events
 from agent.flows.intake_flags import held_borrowers, read_flags, write_holds
-from agent.flows.intake_loans import Work, apply_loans, load_works, write_loans
+from agent.flows.intake_loans import LoanRows, Work, apply_loans, load_works, write_loans
 from agent.flows.intake_people import learn_people, lock_people, write_people
 from agent.flows.intake_work import People
 from agent.flows.portfolios import Founding, Portfolio, ensure_portfolios
@@ -30,20 +31,19 @@ from agent.flows.routing import (
     drop_known,
     find_places,
     in_order,
-    person_ref,
     place,
     refuse_reopenings,
     wake_parked,
 )
 from agent.flows.whereabouts import home_of
-from agent.store.intake import EventRow, insert_events
-from agent.store.keyring import Keyring, event_place, line_place, seal
+from agent.store.keyring import Keyring, line_place
 from agent.store.sql import Connection, execute, fetch_value
 
 T = TypeVar("T")
 BATCH = 4_000
 _SLICE = 50
-# loans that are written together
+# loans that are worked out between two looks at what PostgreSQL has done, and that are written together
+_FEW = 16
 _GROUP = 900
 # two imports of one file meet again and again; each time one of them gets further
 TRIES = 10
@@ -279,24 +279,26 @@ async def _apply(
     async with write_behind() as behind:
         behind.add(write_people(conn, people, changes, now))
         with desk.turns.first():
-            for group in _groups(works):
-                loans = await apply_loans(group, portfolios, people)
-                outcomes += sum(len(loan.told) for loan in loans)
-                behind.add(write_loans(conn, people, loans))
-                behind.add(_record(conn, keyring, people, _items(group), step))
+            for group in _cut(works, _GROUP):
+                loans, events = LoanRows(), EventRows(step)
+                for some in _cut(group, _FEW):
+                    for loan in apply_loans(some, portfolios, people):
+                        loans.add(loan, people)
+                    events.add(keyring, people, [item for loan in some for item in loan.items])
+                    await breathe()
+                outcomes += len(loans.outcomes)
+                behind.add(write_loans(conn, loans))
+                behind.add(write_events(conn, events))
         behind.add(write_holds(conn, held, read_flags(people, work, places), now))
-        others = [item for item in work if not item.applies]
-        behind.add(_record(conn, keyring, people, others, step))
+        others = EventRows(step)
+        others.add(keyring, people, [item for item in work if not item.applies])
+        behind.add(write_events(conn, others))
     return outcomes
 
 
-def _groups(works: Sequence[Work]) -> Iterator[Sequence[Work]]:
-    for start in range(0, len(works), _GROUP):
-        yield works[start : start + _GROUP]
-
-
-def _items(works: Iterable[Work]) -> list[Item]:
-    return [item for work in works for item in work.items]
+def _cut(works: Sequence[Work], size: int) -> Iterator[Sequence[Work]]:
+    for start in range(0, len(works), size):
+        yield works[start : start + size]
 
 
 def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
@@ -325,23 +327,6 @@ def _reused(item: Item) -> Unread:
     return Unread(Reason.ID_REUSED, "id", item.line, item.read.sha256, body, item.event.id)
 
 
-async def _record(
-    conn: Connection, keyring: Keyring, people: People, items: Sequence[Item], step: int
-) -> None:
-    """Store the events with what became of them; those that were stored before change their state."""
-    rows: list[EventRow] = []
-    woken: list[Item] = []
-    for item in items:
-        if item.read is not None:
-            rows.append(_row(keyring, people, item, item.read, step))
-        elif item.refused is None or item.refused.reason != item.parked_for:
-            # a reversal that waited for its loan may now wait for its payment
-            woken.append(item)
-    await insert_events(conn, rows)
-    if woken:
-        await _unpark(conn, woken, step)
-
-
 def _count(item: Item, taken: Taken) -> None:
     if item.refused is None:
         taken.applied += 1
@@ -360,40 +345,3 @@ def _count_again(still: Sequence[Item], woken: Sequence[Item], taken: Taken) -> 
             taken.duplicates += 1
         elif item.refused is not None:
             taken.refuse(item.line, item.refused, item.event.id)
-
-
-def _row(keyring: Keyring, people: People, item: Item, read: Read, step: int) -> EventRow:
-    event, refused = item.event, item.refused
-    return EventRow(
-        item.portfolio_id, event.id, event.source, event.type, event.subject, event.at,
-        item.known_at, step, item.position, "rejected" if refused else "applied",
-        refused.reason.value if refused else None, read.sha256, read.public,
-        _sealed(keyring, people, item.portfolio_id, event, read.personal),
-    )  # fmt: skip
-
-
-def _sealed(
-    keyring: Keyring, people: People, portfolio_id: int, event: Event, personal: bytes | None
-) -> bytes | None:
-    if personal is None:
-        return None
-    person = people.by_ref.get((portfolio_id, person_ref(event) or ""))
-    key = None if person is None else person.key
-    if key is None:
-        return keyring.seal_loose(personal, event_place(event.id))
-    return seal(key, personal, event_place(event.id))
-
-
-async def _unpark(conn: Connection, woken: Sequence[Item], step: int) -> None:
-    await execute(
-        conn,
-        "unpark",
-        old_portfolios=[item.parked_in for item in woken],
-        ids=[item.event.id for item in woken],
-        portfolios=[item.portfolio_id for item in woken],
-        states=["rejected" if item.refused else "applied" for item in woken],
-        reasons=[item.refused.reason.value if item.refused else None for item in woken],
-        received=[item.known_at for item in woken],
-        positions=[item.position for item in woken],
-        step=step,
-    )

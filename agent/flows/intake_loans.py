@@ -8,7 +8,6 @@ from typing import Any
 from agent.domain.account import Applied, Loan, Numbered, apply, move_zone, reaches_back
 from agent.domain.event import ABOUT_PEOPLE, Opened
 from agent.domain.standing import Payment, Status
-from agent.flows.behind import breathe
 from agent.flows.intake_work import People
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import PARKED, Item, Places
@@ -27,7 +26,6 @@ from agent.store.intake import (
 from agent.store.sql import Connection, execute, fetch
 
 Ref = tuple[int, str]
-_SLICE = 50
 
 
 @dataclass(slots=True)
@@ -58,16 +56,14 @@ async def load_works(
     return list(works.values())
 
 
-async def apply_loans(
+def apply_loans(
     works: Sequence[Work], portfolios: dict[int, Portfolio], people: People
 ) -> list[Work]:
     """Apply each loan's events; returns the loans that stand then, a refusal is noted on its item."""
-    for number, work in enumerate(works):
+    for work in works:
         portfolio = portfolios[work.portfolio_id]
         _move(work, people, portfolio.ladder.buckets)
         _apply_all(work, portfolio.ladder.buckets, portfolio.zone)
-        if number % _SLICE == 0:
-            await breathe()
     return [work for work in works if work.loan is not None]
 
 
@@ -167,20 +163,72 @@ def _step(
     work.told += applied.outcomes
 
 
-async def write_loans(conn: Connection, people: People, works: Sequence[Work]) -> None:
-    """Write what became of the loans: facts, derived columns, outcomes."""
-    stored = [_now_stored(work, people) for work in works]
-    await insert_loans(
-        conn,
-        [_new_loan(w, at) for w, at in zip(works, stored, strict=True) if w.before is None],
-    )
-    await update_loans(conn, [at for w, at in zip(works, stored, strict=True) if w.before])
-    await _write_parts(conn, works, stored)
-    await _write_payments(conn, works, stored)
-    await insert_outcomes(
-        conn,
-        [_outcome(at, told) for w, at in zip(works, stored, strict=True) for told in w.told],
-    )
+@dataclass(slots=True)
+class LoanRows:
+    """What became of loans, as rows: made while PostgreSQL is still busy with those before them."""
+
+    new: list[NewLoan] = field(default_factory=list)
+    changed: list[StoredLoan] = field(default_factory=list)
+    # loans whose schedule is written anew, and its parts
+    scheduled: list[StoredLoan] = field(default_factory=list)
+    parts: list[tuple[Any, ...]] = field(default_factory=list)
+    payments: list[tuple[Any, ...]] = field(default_factory=list)
+    reversed: list[tuple[int, int, Payment]] = field(default_factory=list)
+    outcomes: list[tuple[Any, ...]] = field(default_factory=list)
+
+    def add(self, work: Work, people: People) -> None:
+        """One loan: facts, derived columns, outcomes."""
+        at = _now_stored(work, people)
+        if work.before is None:
+            self.new.append(_new_loan(work, at))
+        else:
+            self.changed.append(at)
+            self._add_parts(work.before, at)
+        self._add_payments(work.before, at)
+        for told in work.told:
+            self.outcomes.append(_outcome(at, told))
+
+    def _add_parts(self, before: StoredLoan, at: StoredLoan) -> None:
+        """A changed schedule is written whole; a fee alone adds its row."""
+        if before.loan.facts.instalments != at.loan.facts.instalments:
+            self.scheduled.append(at)
+            self.parts += instalment_rows(at)
+
+    def _add_payments(self, before: StoredLoan | None, at: StoredLoan) -> None:
+        known = {p.ref: p for p in before.loan.facts.payments} if before else {}
+        for p in at.loan.facts.payments:
+            if p.ref not in known:
+                self.payments.append(
+                    (at.portfolio_id, at.id, p.ref, p.amount_minor, p.paid_at, p.known_at,
+                     p.reversed_at)
+                )  # fmt: skip
+            elif p is not known[p.ref] and p.reversed_at != known[p.ref].reversed_at:
+                self.reversed.append((at.portfolio_id, at.id, p))
+
+
+async def write_loans(conn: Connection, rows: LoanRows) -> None:
+    """Write what became of the loans."""
+    await insert_loans(conn, rows.new)
+    await update_loans(conn, rows.changed)
+    if rows.scheduled:
+        await execute(
+            conn,
+            "drop_instalments",
+            portfolios=[at.portfolio_id for at in rows.scheduled],
+            loans=[at.id for at in rows.scheduled],
+        )
+    await insert_instalments(conn, rows.parts)
+    await insert_payments(conn, rows.payments)
+    if rows.reversed:
+        await execute(
+            conn,
+            "reverse_payments",
+            portfolios=[pid for pid, _, _ in rows.reversed],
+            loans=[loan for _, loan, _ in rows.reversed],
+            refs=[payment.ref for _, _, payment in rows.reversed],
+            ats=[payment.reversed_at for _, _, payment in rows.reversed],
+        )
+    await insert_outcomes(conn, rows.outcomes)
 
 
 def _now_stored(work: Work, people: People) -> StoredLoan:
@@ -203,57 +251,6 @@ def _opening(work: Work) -> Opened:
 def _new_loan(work: Work, at: StoredLoan) -> NewLoan:
     opened = _opening(work)
     return NewLoan(at, opened.product, opened.principal_minor)
-
-
-async def _write_parts(
-    conn: Connection, works: Sequence[Work], stored: Sequence[StoredLoan]
-) -> None:
-    """A changed schedule is written whole; a fee alone adds its row."""
-    added: list[tuple[Any, ...]] = []
-    dropped: list[StoredLoan] = []
-    for work, at in zip(works, stored, strict=True):
-        if work.before is None:
-            continue
-        before, after = work.before.loan.facts.instalments, at.loan.facts.instalments
-        if before == after:
-            continue
-        dropped.append(at)
-        added += instalment_rows(at)
-    if dropped:
-        await execute(
-            conn,
-            "drop_instalments",
-            portfolios=[at.portfolio_id for at in dropped],
-            loans=[at.id for at in dropped],
-        )
-    await insert_instalments(conn, added)
-
-
-async def _write_payments(
-    conn: Connection, works: Sequence[Work], stored: Sequence[StoredLoan]
-) -> None:
-    new: list[tuple[Any, ...]] = []
-    void: list[tuple[int, int, Payment]] = []
-    for work, at in zip(works, stored, strict=True):
-        known = {p.ref: p for p in work.before.loan.facts.payments} if work.before else {}
-        for p in at.loan.facts.payments:
-            if p.ref not in known:
-                new.append(
-                    (at.portfolio_id, at.id, p.ref, p.amount_minor, p.paid_at, p.known_at,
-                     p.reversed_at)
-                )  # fmt: skip
-            elif p is not known[p.ref] and p.reversed_at != known[p.ref].reversed_at:
-                void.append((at.portfolio_id, at.id, p))
-    await insert_payments(conn, new)
-    if void:
-        await execute(
-            conn,
-            "reverse_payments",
-            portfolios=[pid for pid, _, _ in void],
-            loans=[loan for _, loan, _ in void],
-            refs=[payment.ref for _, _, payment in void],
-            ats=[payment.reversed_at for _, _, payment in void],
-        )
 
 
 def _outcome(at: StoredLoan, told: Numbered) -> tuple[Any, ...]:
