@@ -29,6 +29,7 @@ Settled = Callable[[str, str, date], bool]
 
 VERDICTS = ("send", "snooze", "cancel")
 WEEK = timedelta(days=7)
+MESSAGE = "message"
 
 
 def _most_within(days: Sequence[int], length: int) -> int:
@@ -216,7 +217,7 @@ def stage_lines(
 ) -> tuple[StageLine, ...]:
     """One line a stage that was decided or sent, in ladder order.
 
-    `ladder` names the stages in order (`id`, `grade`, `offset_days`) where the replay states them;
+    `ladder` names the stages in order (`id`, `grade`, `offset_days`, `action`) where the replay states them;
     stages it does not name, or all if it is empty, follow by the earliest DPD seen.
     """
     stated = {str(stage["id"]): stage for stage in ladder}
@@ -249,6 +250,9 @@ class _StageCounts:
         self._cancelled = Counter(
             key[2] for key, verdict in decisions.last.items() if verdict == "cancel"
         )
+        self._let_go = Counter(
+            key[2] for key, verdict in decisions.last.items() if verdict == "send"
+        )
         self._sent = Counter(stage for _, _, stage in messages.sent)
         self._last = Counter(stage for _, stage in messages.last.values())
         self._paid = Counter(
@@ -259,6 +263,7 @@ class _StageCounts:
 
     def line(self, stage: str, stated: Record) -> StageLine:
         offset = stated.get("offset_days", self.offsets[stage])
+        action = str(stated.get("action", MESSAGE))
         by_channel = tuple(
             NamedCount(channel, self._messages.by_stage[stage, channel])
             for channel in self._messages.ordered_channels()
@@ -275,4 +280,6 @@ class _StageCounts:
             paid_next=self._paid[stage],
             followed=self._sent[stage] - self._last[stage],
             open=self._last[stage] - self._paid[stage],
+            action=action,
+            acted=0 if action == MESSAGE else self._let_go[stage],
         )

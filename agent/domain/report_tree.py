@@ -56,7 +56,10 @@ class Headline:
 
 @dataclass(frozen=True, slots=True)
 class StageLine:
-    """One stage in ladder order; `sent`, `paid_next`, `followed` and `open` count notices."""
+    """One stage in ladder order; `sent`, `paid_next`, `followed` and `open` count notices.
+
+    `acted` are those of a stage that sends nothing: cases opened, or outcomes told.
+    """
 
     stage: str
     grade: str
@@ -69,6 +72,8 @@ class StageLine:
     paid_next: int
     followed: int
     open: int
+    action: str
+    acted: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -122,7 +122,12 @@ def _run(
             if f.pending is None
         ],
         "stages": [
-            {"id": stage.id, "grade": stage.grade.value, "offset_days": stage.offset_days}
+            {
+                "id": stage.id,
+                "grade": stage.grade.value,
+                "offset_days": stage.offset_days,
+                "action": stage.action.value,
+            }
             for stage in told.ladder.stages
         ],
         "rules": {

@@ -13,7 +13,7 @@ import asyncpg
 from agent.domain.calendar import local_date, local_time
 from agent.domain.conduct import Pack
 from agent.domain.money import decimal_text
-from agent.domain.report_words import GATE_RULES, OUTCOMES, meaning
+from agent.domain.report_words import OUTCOMES, meaning
 from agent.store.keyring import Keyring, Unreadable, body_place, unseal
 from agent.store.trail import LoanRecords, loans_named, records
 
@@ -247,15 +247,12 @@ _CLOSING = {
 
 def _decision(row: Any, sources: Mapping[str, Rule], zone: str) -> Entry:
     own = (row["stage"], row["anchor"])
-    rules = tuple(sources.get(rule) or Rule(rule, meaning(rule, _BUSY)) for rule in row["rules"])
+    rules = tuple(sources.get(rule) or Rule(rule, meaning(rule, {})) for rule in row["rules"])
     until = f" until {_clock(row['until_at'], zone)}" if row["until_at"] else ""
     detail = {"verdict": row["verdict"], "packs": row["packs"], "facts_hash": row["facts_hash"]}
     return Entry(
         row["decided_at"], "decision", f"{own[0]}: {row['verdict']}{until}", own, rules, detail
     )
-
-
-_BUSY = {**GATE_RULES, "number-busy": "A message to this number was still on its way"}
 
 
 def _because(before: Any | None) -> str:

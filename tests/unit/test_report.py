@@ -388,14 +388,17 @@ def test_stages_follow_the_ladder_then_what_it_does_not_name() -> None:
         {"id": "due-today", "grade": "reminder", "offset_days": 0},
         {"id": "never-used", "grade": "final", "offset_days": 61},
     ]
+    stages.append({"id": "call", "grade": "formal", "offset_days": 35, "action": "case"})
     sent = [message(stage=name, dpd=dpd) for name, dpd in (("old", 9), ("due-today", 0))]
-    cancelled = decision("cancel", ["paid"], stage="late-1")
-    found = report(messages=sent, decisions=[cancelled], run={"stages": stages})
+    decided = [decision("cancel", ["paid"], stage="late-1"), decision("send", [], stage="call")]
+    found = report(messages=sent, decisions=decided, run={"stages": stages})
     assert [(s.stage, s.grade, s.offset_days) for s in found.stages] == [
         ("late-1", "friendly", 1),
         ("due-today", "reminder", 0),
+        ("call", "formal", 35),
         ("old", "reminder", 9),
     ]
+    assert [(s.action, s.acted) for s in found.stages[1:3]] == [("message", 0), ("case", 1)]
     assert (found.stages[0].decided, found.stages[0].cancelled) == (1, 1)
 
 
