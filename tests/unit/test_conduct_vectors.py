@@ -70,18 +70,20 @@ def test_a_file_may_bring_packs_and_calendars(tmp_path: Path) -> None:
 ONE = {"id": "W", "kind": "sms_length", "given": {"text": "abc"}, "expect": {"units": 3}}
 
 
+ODD_VECTORS: list[dict[str, object]] = [
+    {"given": [1]}, {"expect": []}, {"id": None}, {"kind": ["contact"]},
+]  # fmt: skip
+ODD_FILES: list[dict[str, object]] = [
+    {"calendars": {"X": {}}}, {"calendars": [1]}, {"packs": ["x"]},
+]  # fmt: skip
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "", "{", "[]", '{"vectors": 1}', '{"vectors": [{"id": "W"}]}',
-        *(
-            json.dumps({"vectors": [ONE | odd]})
-            for odd in ({"given": [1]}, {"expect": []}, {"id": None}, {"kind": ["contact"]})
-        ),
-        *(
-            json.dumps({"vectors": [ONE], **odd})
-            for odd in ({"calendars": {"X": {}}}, {"calendars": [1]}, {"packs": ["x"]})
-        ),
+        *(json.dumps({"vectors": [ONE | odd]}) for odd in ODD_VECTORS),
+        *(json.dumps({"vectors": [ONE], **odd}) for odd in ODD_FILES),
     ],
 )  # fmt: skip
 def test_a_file_without_vectors_is_refused(tmp_path: Path, text: str) -> None:
