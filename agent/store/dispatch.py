@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 from agent.domain.delivery import AttemptState, NextStep
 from agent.domain.gate import Hold, Point
+from agent.store.numbers import Number, NumberKey, lock_numbers
 from agent.store.sql import Connection, copy_rows, fetch, fetch_value
 
 NoticeKey = tuple[int, date, str]
@@ -108,10 +109,11 @@ async def read_facts(
     people_ids = sorted({notice.borrower_id for notice in notices})
     rev = await fetch_value(conn, "portfolio_shared", portfolio=portfolio_id)
     people = await fetch(conn, "lock_for_begin", portfolio=portfolio_id, ids=people_ids)
-    numbers = await fetch(conn, "lock_numbers", portfolio=portfolio_id, ids=people_ids)
-    points = await fetch(conn, "points_for_gate", portfolio=portfolio_id, ids=people_ids, now=now)
+    points = await fetch(conn, "points_for_gate", portfolio=portfolio_id, ids=people_ids)
+    numbers = await lock_numbers(conn, portfolio_id, points, now)
     loan_ids = sorted({notice.loan_id for notice in notices})
     loans = await fetch(conn, "loans_for_gate", portfolio=portfolio_id, ids=loan_ids)
+    parts = await fetch(conn, "parts_for_gate", portfolio=portfolio_id, ids=loan_ids)
     contacts = await fetch(
         conn, "contacts_of", portfolio=portfolio_id, ids=people_ids, since=now - HISTORY
     )
@@ -122,8 +124,8 @@ async def read_facts(
         rev=rev,
         pauses=frozenset((row[2], row[3]) for row in against if row[0] is None),
         people={person.id: person for person in map(_person, people)},
-        points=_points(points, {(channel, key): rev for channel, key, rev in numbers}),
-        loans={loan.id: loan for loan in map(_loan, loans)},
+        points=_points(points, numbers),
+        loans=_loans(loans, parts),
         contacts=_contacts(contacts),
         holds=_holds(against),
         delivered=await _delivered(conn, portfolio_id, notices),
@@ -154,27 +156,36 @@ def _person(row: Any) -> PersonRow:
     return PersonRow(number, ref, rev, locale, tuple(zones), data_key, region)
 
 
-def _points(
-    rows: Sequence[Any], revs: Mapping[tuple[str, bytes], int]
-) -> dict[int, list[PointRow]]:
+def _points(rows: Sequence[Any], numbers: Mapping[NumberKey, Number]) -> dict[int, list[PointRow]]:
     found: defaultdict[int, list[PointRow]] = defaultdict(list)
     for row in rows:
-        (
-            point_id, person_id, channel, provider, address, key, status, consented, told_at,
-            opted_out, held, busy_since,
-        ) = row  # fmt: skip
+        point_id, person_id, channel, provider, address, key, status, consented, told_at = row
+        rev, opted_out, held, busy_since = numbers[channel, key]
         # whoever lets an app notify them has said yes to the operating system; a text needs its own yes
         point = Point(point_id, channel, status, opted_out, consented or channel == "push", held)
-        rev = revs[channel, key]
         found[person_id].append(
             PointRow(point, person_id, provider, address, key, rev, busy_since, told_at)
         )
+    for points in found.values():
+        if len(points) > 1:
+            points.sort(key=_age)
     return found
 
 
-def _loan(row: Any) -> LoanRow:
-    number, ref, currency, zone, status, anchor, ended, paid, due_ons, amounts = row
-    parts = tuple(zip(due_ons or (), amounts or (), strict=True))
+def _age(row: PointRow) -> int:
+    """Older points have lower numbers and come first."""
+    return row.point.id
+
+
+def _loans(rows: Sequence[Any], parts: Sequence[Any]) -> dict[int, LoanRow]:
+    due: defaultdict[int, list[tuple[date, int]]] = defaultdict(list)
+    for loan_id, due_on, amount in parts:
+        due[loan_id].append((due_on, amount))
+    return {row["id"]: _loan(row, tuple(due[row["id"]])) for row in rows}
+
+
+def _loan(row: Any, parts: tuple[tuple[date, int], ...]) -> LoanRow:
+    number, ref, currency, zone, status, anchor, ended, paid = row
     return LoanRow(number, ref, currency, zone, status, anchor, ended, paid, parts)
 
 

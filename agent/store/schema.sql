@@ -147,7 +147,7 @@ CREATE TABLE public.borrower (
     CONSTRAINT borrower_rev_check CHECK ((rev >= 0)),
     CONSTRAINT borrower_zones_check CHECK ((cardinality(zones) <= 100))
 )
-WITH (fillfactor='80');
+WITH (fillfactor='50');
 
 COMMENT ON COLUMN public.borrower.region IS 'The places whose packs protect the person, joined by +; what the ledger named comes first.';
 

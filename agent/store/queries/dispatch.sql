@@ -21,57 +21,70 @@ from locked l
 where b.portfolio_id = :portfolio and b.id = l.id
 returning b.id, b.ref, b.rev, b.locale, b.zones, b.data_key, b.region;
 
--- name: lock_numbers
--- Lock the numbers of these people in order and raise their rev, which is returned. Each is there: that it
--- "conflicts" is what locks and raises it, one by one in the order asked for, by its key whatever the
--- statistics say. What is known of them is read by a statement of its own: this one saw the world before
--- it had the locks.
-insert into number as n (portfolio_id, channel, address_key)
-select distinct c.portfolio_id, c.channel, c.address_key
+-- name: points_for_gate
+-- The contact points of these people, who are locked by now: nobody gets or loses one meanwhile.
+select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
+       c.consent_source is not null as consented, nullif(c.told_at, '-infinity') as told_at
 from contact_point c
-where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[])
-order by c.channel, c.address_key
-on conflict (portfolio_id, channel, address_key) do update set rev = n.rev + 1
+where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[]);
+
+-- name: lock_numbers
+-- Lock numbers of one channel and raise their rev. The table has one index, and after `portfolio_shared`
+-- nothing but an index is walked: hence they are locked in the order of their keys. What is known of them
+-- is read by a statement of its own: this one saw the world before it had the locks.
+update number n set rev = n.rev + 1
+where n.portfolio_id = :portfolio and n.channel = :channel and n.address_key = any(:keys::bytea[])
 returning n.channel, n.address_key, n.rev;
 
--- name: points_for_gate
--- The contact points of these people, whose numbers are locked by now; `busy_since` where one has an
--- unsettled attempt, of which there is one at most.
-select c.id, c.borrower_id, c.channel, c.provider, c.address, c.address_key, c.status,
-       c.consent_source is not null as consented, nullif(c.told_at, '-infinity') as told_at,
-       exists (select 1 from suppression s
-               where s.portfolio_id = :portfolio and s.channel = c.channel
-                 and s.address_key = c.address_key and s.lifted_at is null) as opted_out,
-       exists (select 1 from hold h
-               where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel = c.channel
-                 and h.address_key = c.address_key and h.lifted_at is null
-                 and h.from_at <= :now and (h.until_at is null or h.until_at > :now)) as held,
-       (select a.begun_at from attempt a
-        where a.portfolio_id = :portfolio and a.channel = c.channel and a.address_key = c.address_key
-          and a.settled_at is null) as busy_since
-from contact_point c
-where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[])
-order by c.id;
+-- name: numbers_against
+-- What speaks against these numbers, which are locked by now: opt-outs, holds, and unsettled attempts, of
+-- which each has one at most. Few have any.
+select s.channel, s.address_key, 'opted-out' as what, null::timestamptz as since
+from suppression s
+where s.portfolio_id = :portfolio and s.channel in ('push', 'sms')
+  and s.address_key = any(:keys::bytea[]) and s.lifted_at is null
+union all
+select h.channel, h.address_key, 'held', null
+from hold h
+where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel in ('push', 'sms')
+  and h.address_key = any(:keys::bytea[]) and h.lifted_at is null
+  and h.from_at <= :now and (h.until_at is null or h.until_at > :now)
+union all
+select w.channel, w.address_key, 'busy', a.begun_at
+from unnest(:channels::text[], :keys::bytea[]) as w (channel, address_key)
+cross join lateral (
+    -- one by one: the index of another question about open attempts would be walked from end to end
+    select a.begun_at from attempt a
+    where a.portfolio_id = :portfolio and a.channel = w.channel and a.address_key = w.address_key
+      and a.settled_at is null
+    limit 1
+) a;
 
 -- name: portfolio_shared
 -- Kill switches: the portfolio's row is held FOR SHARE, so that a pause comes before or after a begin.
 -- Sharers of a row pass by whoever waits to write it, and busy workers could keep a pause waiting for
 -- ever; the advisory lock before it is handed out in turn.
+-- What this transaction asks afterwards is about the rows of one batch. A plan that reads a whole table for
+-- them, because the table was small when the plan was made, would be kept while it grows: only by index.
 with turn as materialized (
-    select pg_advisory_xact_lock_shared(hashtext('portfolio'), :portfolio::int) as taken
+    select pg_advisory_xact_lock_shared(hashtext('portfolio'), :portfolio::int) as taken,
+           set_config('enable_seqscan', 'off', true) as rows_by_index,
+           set_config('enable_bitmapscan', 'off', true) as in_its_order
 )
 select p.rev from turn cross join portfolio p where p.id = :portfolio for share of p;
 
 -- name: loans_for_gate
 -- The facts of the loans in a batch.
 select l.id, l.ref, l.currency, l.zone, l.status, l.anchor, l.contact_ended_at is not null as contact_ended,
-       l.paid_minor, i.due_ons, i.amounts
+       l.paid_minor
 from loan l
-cross join lateral (
-    select array_agg(due_on) as due_ons, array_agg(amount_minor) as amounts
-    from instalment where portfolio_id = :portfolio and loan_id = l.id
-) i
 where l.portfolio_id = :portfolio and l.id = any(:ids::bigint[]);
+
+-- name: parts_for_gate
+-- When which part of these loans is due, instalments and fees.
+select i.loan_id, i.due_on, i.amount_minor
+from instalment i
+where i.portfolio_id = :portfolio and i.loan_id = any(:ids::bigint[]);
 
 -- name: contacts_of
 -- When these people were contacted: every attempt that was not void, in order.
