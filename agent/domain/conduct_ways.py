@@ -167,6 +167,11 @@ def _for_role(against: Objection, rule: StateRule, role: str | None) -> Objectio
     return Objection(rule.id, Ruling.HOLD, None, against.missing or "role")
 
 
+def against_text(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
+    """What a rule about texts says of one; whoever looks back asks it as dispatch did."""
+    return _against(rule, facts)
+
+
 def _against(rule: StateRule, facts: Mapping[str, Any]) -> Objection | None:
     match rule.head.type:
         case "consent_required":

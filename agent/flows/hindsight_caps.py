@@ -68,20 +68,21 @@ def over_caps(tried: Sequence[Tried], known: Known) -> Iterator[tuple[Tried, str
     """Every attempt of a person that a cap should have kept back, with the rule and the count."""
     for place, attempt in enumerate(tried):
         for pack, rule in caps_of(attempt.packs, known):
-            if _binds(pack, rule.head, attempt):
+            if binds(pack, rule.head, attempt):
                 why = _over(rule, attempt, tried[:place])
                 if why is not None:
                     yield attempt, f"{why}, rule {rule.id}"
 
 
-def _binds(pack: Pack, head: Head, attempt: Tried) -> bool:
+def binds(pack: Pack, head: Head, attempt: Tried, *, waivable: bool = False) -> bool:
+    """Whether a rule bound this attempt, by its side, class, days past due and dates."""
     if attempt.channel not in head.channels:
         return False
     if attempt.role is not None and attempt.role not in head.who:
         return False
     if head.when.content_class not in (None, "collection"):
         return False
-    if head.waivable_by is not None:
+    if head.waivable_by is not None and not waivable:
         # a waiver of that time may have been taken back since
         return False
     dpd = (local_date(attempt.begun_at, attempt.loan_zone) - attempt.anchor).days

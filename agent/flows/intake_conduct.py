@@ -51,7 +51,7 @@ def wishes_of(person: Person) -> bool:
     return person.quiet is not None or person.waivers is not None or person.stated != ()
 
 
-async def store_consents(conn: Connection, words: Words) -> None:
+async def store_consents(conn: Connection, words: Words, now: datetime) -> None:
     """Keep what was said of consents; one that was taken back is none from here on."""
     heard = {k: w for k, w in words.items() if w.contact is not None or w.checked_at is not None}
     if not heard:
@@ -61,6 +61,7 @@ async def store_consents(conn: Connection, words: Words) -> None:
     await execute(
         conn,
         "tell_consents",
+        now=now,
         portfolios=[portfolio for portfolio, _ in heard],
         ids=[point for _, point in heard],
         sources=[None if contact is None else contact.consent_source for contact in contacts],

@@ -90,7 +90,7 @@ async def write_people(conn: Connection, people: People, changes: Changes, now: 
     """Write what was learned: people first, then numbers, then what hangs on both."""
     await _write(conn, people, changes, now)
     await keep_places(conn, changes.was, now)
-    await store_consents(conn, changes.consents)
+    await store_consents(conn, changes.consents, now)
     await store_preferences(conn, changes.wishes)
     await store_stated(conn, changes.wishes)
 

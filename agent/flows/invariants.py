@@ -16,6 +16,7 @@ import asyncpg
 from agent.domain.conduct import ConductRule, ContactWindow, DailyCap, Pack, RollingCap, WeekWindow
 from agent.domain.conduct_base import ALWAYS
 from agent.domain.delivery import CLOSE_UNKNOWN_AFTER
+from agent.domain.ladder import Ladder
 from agent.domain.money import decimal_text
 from agent.flows.hindsight import (
     Derived,
@@ -27,7 +28,16 @@ from agent.flows.hindsight import (
     wrong_columns,
     wrong_outcomes,
 )
-from agent.flows.hindsight_caps import Tried, at_hand, caps_of, over_caps, unknown_packs
+from agent.flows.hindsight_caps import (
+    Known,
+    Tried,
+    at_hand,
+    caps_of,
+    over_caps,
+    unknown_packs,
+)
+from agent.flows.hindsight_rules import outside, sent_of, texts_of, unsaid, windows_of
+from agent.flows.invariant_rows import INVARIANTS, Invariant
 from agent.flows.portfolios import ladder_of
 from agent.flows.rules import BY_PLACE
 from agent.store.invariants import (
@@ -53,16 +63,6 @@ _GROUPING = "[.,'\u2019\u00a0\u2009\u202f ]?"
 
 
 @dataclass(frozen=True, slots=True)
-class Invariant:
-    """One rule: its number in the design, its words, and the statement or the reason it has none."""
-
-    id: str
-    title: str
-    statement: str | None = None
-    pending: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class Finding:
     """What the check of one invariant found."""
 
@@ -75,82 +75,6 @@ class Finding:
     @property
     def violated(self) -> bool:
         return self.violations > 0
-
-
-# Rows without statement and reason are answered by the re-derivation of loans.
-INVARIANTS = (
-    Invariant(
-        "1",
-        "One notice for each loan, anchor and stage, and no attempt without one",
-        "invariant_notice_unique",
-    ),
-    Invariant(
-        "2-notice",
-        "One attempt of a notice at a time, and none after a delivery",
-        "invariant_one_attempt",
-    ),
-    Invariant("2-number", "One unsettled attempt for a number", "invariant_one_unsettled_number"),
-    Invariant(
-        "3", "No attempt after the loan was paid or closed, its anchor moved or contact ended"
-    ),
-    Invariant("4-opt-out", "No attempt after an opt-out", "invariant_after_opt_out"),
-    Invariant("4-hold", "No attempt in a hold", "invariant_in_hold"),
-    Invariant("4-pause", "No attempt under a kill switch", "invariant_while_paused"),
-    Invariant(
-        "5",
-        "No attempt outside the contact window of any candidate zone",
-        "invariant_outside_window",
-    ),
-    Invariant("6-dates", "No cap on local dates exceeded", "invariant_over_date_cap"),
-    Invariant("6-rolling", "No rolling cap exceeded", "invariant_over_rolling_cap"),
-    Invariant("6-law", "No cap of the packs that decisions recorded exceeded"),
-    Invariant(
-        "6-packs", "Every pack that a portfolio names is installed", "invariant_packs_unknown"
-    ),
-    Invariant(
-        "7-decision",
-        "Every attempt has one send decision of its instant",
-        "invariant_undecided_attempt",
-    ),
-    Invariant("7-open", "Every notice past its time is closed", "invariant_left_open"),
-    Invariant("7-cause", "What closed a notice is on record", "invariant_closed_without_cause"),
-    Invariant(
-        "8",
-        "Every inbound message has a case, or its opt-out a suppression of its instant",
-        "invariant_unread_inbound",
-    ),
-    Invariant(
-        "9",
-        "No promise or deferral granted without a confirmation or a staff act",
-        pending="promises and deferrals are not stored yet",
-    ),
-    Invariant(
-        "10-gapless", "Outcomes of a loan are numbered without a gap", "invariant_outcomes_gapless"
-    ),
-    Invariant("10-order", "Outcomes of a loan are in order of time", "invariant_outcomes_ordered"),
-    Invariant("10-derived", "Outcomes equal those re-derived from the events"),
-    Invariant("10-loan", "The derived columns of a loan follow from its events"),
-    Invariant("11", "Every retraction names one outcome", "invariant_retraction"),
-    Invariant("12", "Amounts of messages equal the amount due then, and the text says them"),
-    Invariant("13", "The audit chain verifies", pending="acts of staff are not stored yet"),
-    Invariant(
-        "14",
-        "No personal data in logs and metrics",
-        pending="not visible in the database: the tests scan what is logged",
-    ),
-    Invariant("15-attempt", "No attempt is stranded", "invariant_stranded_attempt"),
-    Invariant(
-        "15-case",
-        "What was never proven sent or not sent has a case",
-        "invariant_unproven_without_case",
-    ),
-    Invariant("15-notice", "No notice is stranded", "invariant_stranded_notice"),
-    Invariant("15-loan", "No bucket has begun untold", "invariant_stranded_loan"),
-    Invariant(
-        "15-receipt", "No receipt waits for a message on record", "invariant_stranded_receipt"
-    ),
-    Invariant("15-event", "No event waits for a loan that has come", "invariant_stranded_event"),
-)
 
 
 @dataclass(slots=True)
@@ -185,7 +109,7 @@ async def check(
     known = {"now": now, "grace": RESCUE, "closing": CLOSING, "examples": EXAMPLES, **_rules(packs)}
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
         tally = await _rederive(conn, keyring, now)
-        await _count_again(conn, packs, tally)
+        await _count_again(conn, packs, keyring, tally)
         return tuple([await _finding(conn, invariant, known, tally) for invariant in INVARIANTS])
 
 
@@ -263,19 +187,62 @@ async def _rederive(conn: Connection, keyring: Keyring | None, now: datetime) ->
     return tally
 
 
-async def _count_again(conn: Connection, packs: Sequence[Pack], tally: _Tally) -> None:
-    """Hold every attempt against the caps of the packs that its own decision recorded."""
+async def _count_again(
+    conn: Connection, packs: Sequence[Pack], keyring: Keyring | None, tally: _Tally
+) -> None:
+    """Hold every attempt against the caps, hours and texts of the packs that its own decision recorded."""
     known, recorded = at_hand(packs), await recorded_packs(conn)
     missing = sorted({name for text in recorded for name in unknown_packs(text, known)})
     if missing:
-        tally.unjudged["6-law"] = f"not at hand in the version that was asked: {', '.join(missing)}"
-    capped = [text for text in recorded if caps_of(text, known)]
-    if not capped:
+        why = f"not at hand in the version that was asked: {', '.join(missing)}"
+        tally.unjudged |= dict.fromkeys(("5-law", "6-law", "12-text"), why)
+    asked = [
+        text
+        for text in recorded
+        if caps_of(text, known) or windows_of(text, known) or texts_of(text, known)
+    ]
+    if not asked:
         return
-    async for people in contacted_people(conn, capped):
+    found = await _schedules(conn)
+    async for people in contacted_people(conn, asked):
         for rows in people:
-            for attempt, why in over_caps([_tried(row) for row in rows], known):
+            tried = [_tried(row) for row in rows]
+            for attempt, why in over_caps(tried, known):
                 tally.add("6-law", attempt.name, f"{attempt.channel} at {attempt.begun_at}: {why}")
+            _look_again(rows, tried, known, found, keyring, tally)
+
+
+def _look_again(
+    rows: list[Any],
+    tried: list[Tried],
+    known: Known,
+    found: Mapping[int, Schedule],
+    keyring: Keyring | None,
+    tally: _Tally,
+) -> None:
+    def ladder(row: Any) -> Ladder | None:
+        return found[row["portfolio_id"]].ladders.get(row["schedule_version"])
+
+    def reads(row: Any) -> str | None:
+        wanted = keyring is not None and bool(texts_of(row["packs"], known))
+        return _read(row, row["data_key"], keyring) if wanted else None
+
+    for one in sent_of(rows, tried, ladder, reads):
+        for why in outside(one, known):
+            tally.add("5-law", one.tried.name, why)
+        for why in unsaid(one, known):
+            tally.add("12-text", one.tried.name, why)
+
+
+def _read(row: Any, data_key: bytes | None, keyring: Keyring | None) -> str | None:
+    """The text as it was sent; None if nobody can read it any more."""
+    if data_key is None or keyring is None:
+        return None
+    try:
+        key = keyring.person_key(data_key)
+        return unseal(key, row["body"], body_place(row["token"])).decode()
+    except Unreadable:
+        return None
 
 
 def _tried(row: Any) -> Tried:

@@ -250,6 +250,7 @@ CREATE TABLE public.contact_evidence (
     revoked_at timestamp with time zone,
     consent_told_at timestamp with time zone DEFAULT '-infinity'::timestamp with time zone NOT NULL,
     checked_at timestamp with time zone,
+    revoked_seen_at timestamp with time zone,
     CONSTRAINT contact_evidence_check CHECK (((consent_source IS NOT NULL) OR ((given_to IS NULL) AND (revoked_at IS NULL) AND (scopes = '{}'::text[])))),
     CONSTRAINT contact_evidence_given_to_check CHECK ((given_to = ANY (ARRAY['lender'::text, 'collector'::text]))),
     CONSTRAINT contact_evidence_scopes_check CHECK ((scopes <@ '{service,commercial}'::text[]))
@@ -258,6 +259,8 @@ CREATE TABLE public.contact_evidence (
 COMMENT ON TABLE public.contact_evidence IS 'More than contact_point knows of a consent: to whom, for what, and whether it was taken back.';
 
 COMMENT ON COLUMN public.contact_evidence.checked_at IS 'When somebody last made sure that the number still is this person''s.';
+
+COMMENT ON COLUMN public.contact_evidence.revoked_seen_at IS 'When the word that takes the consent back was stored here; null where there is none.';
 
 CREATE TABLE public.contact_point (
     portfolio_id integer NOT NULL,

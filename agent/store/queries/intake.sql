@@ -245,20 +245,24 @@ order by l.portfolio_id, l.id;
 -- number was checked changes no consent.
 with kept as (
     insert into contact_evidence as e (portfolio_id, contact_point_id, consent_source, consent_at, given_to,
-                                       scopes, revoked_at, consent_told_at, checked_at)
+                                       scopes, revoked_at, revoked_seen_at, consent_told_at, checked_at)
     select w.portfolio_id, w.id, w.source, w.at, w.given_to, string_to_array(w.scopes, ','), w.revoked_at,
+           case when w.revoked_at is not null then :now::timestamptz end,
            coalesce(w.told_at, '-infinity'), w.checked_at
     from unnest(:portfolios::int[], :ids::bigint[], :sources::text[], :ats::timestamptz[], :givens::text[],
                 :scopes::text[], :revokeds::timestamptz[], :tolds::timestamptz[], :checkeds::timestamptz[])
          as w (portfolio_id, id, source, at, given_to, scopes, revoked_at, told_at, checked_at)
     on conflict (portfolio_id, contact_point_id) do update
-    set (consent_source, consent_at, given_to, scopes, revoked_at, consent_told_at) =
-            (select f.consent_source, f.consent_at, f.given_to, f.scopes, f.revoked_at, f.consent_told_at
+    set (consent_source, consent_at, given_to, scopes, revoked_at, revoked_seen_at, consent_told_at) =
+            (select f.consent_source, f.consent_at, f.given_to, f.scopes, f.revoked_at, f.seen_at,
+                    f.consent_told_at
              from (values (false, e.consent_source, e.consent_at, e.given_to, e.scopes, e.revoked_at,
-                           e.consent_told_at),
+                           e.revoked_seen_at, e.consent_told_at),
                           (true, excluded.consent_source, excluded.consent_at, excluded.given_to,
-                           excluded.scopes, excluded.revoked_at, excluded.consent_told_at))
-                  as f (is_new, consent_source, consent_at, given_to, scopes, revoked_at, consent_told_at)
+                           excluded.scopes, excluded.revoked_at,
+                           coalesce(e.revoked_seen_at, excluded.revoked_seen_at), excluded.consent_told_at))
+                  as f (is_new, consent_source, consent_at, given_to, scopes, revoked_at, seen_at,
+                        consent_told_at)
              where f.is_new = (excluded.consent_told_at > e.consent_told_at
                                and (e.revoked_at is null or excluded.revoked_at is not null
                                     or coalesce(excluded.consent_at > e.revoked_at, false)))),

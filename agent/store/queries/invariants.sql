@@ -549,12 +549,16 @@ limit :batch;
 -- Every attempt of these people that was not void, in order, with what its decision went by.
 with tried as (
     select portfolio_id, token, loan_id, anchor, stage, borrower_id, channel, address_key, state, begun_at,
-           person_rev from attempt
+           person_rev, deadline_at, body, template from attempt
     union all
     select portfolio_id, token, loan_id, anchor, stage, borrower_id, channel, address_key, state, begun_at,
-           person_rev from attempt_archive
+           person_rev, deadline_at, body, template from attempt_archive
 )
 select t.portfolio_id, t.borrower_id, t.begun_at, t.channel, t.loan_id, t.anchor, t.address_key, d.packs,
+       t.deadline_at, t.token, t.body, t.template, t.stage, n.schedule_version, b.data_key,
+       -- since when waivers may be others than they were
+       (select f.waivers_told_at from preference f
+        where f.portfolio_id = t.portfolio_id and f.borrower_id = t.borrower_id) as waivers_told_at,
        coalesce(old.zones, b.zones) as zones, l.zone as loan_zone, p.role,
        l.ref || ' ' || t.stage || ' ' || t.anchor as name
 from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
@@ -564,6 +568,8 @@ join loan l on l.portfolio_id = t.portfolio_id and l.id = t.loan_id
 join portfolio p on p.id = t.portfolio_id
 join decision d on d.portfolio_id = t.portfolio_id and d.loan_id = t.loan_id and d.anchor = t.anchor
                and d.stage = t.stage and d.decided_at = t.begun_at and d.verdict = 'send'
+join notice n on n.portfolio_id = t.portfolio_id and n.loan_id = t.loan_id and n.anchor = t.anchor
+             and n.stage = t.stage
 left join lateral (
     select m.zones from place_before m
     where m.portfolio_id = t.portfolio_id and m.borrower_id = t.borrower_id and m.rev > t.person_rev
@@ -575,3 +581,47 @@ order by t.portfolio_id, t.borrower_id, t.begun_at, t.token;
 -- name: newest_fact
 -- When the last event was taken in or the last attempt begun; null in an empty database.
 select greatest((select max(received_at) from ledger_event), (select max(begun_at) from attempt));
+
+-- name: invariant_without_consent
+-- 4: every text went to a number whose owner's consent was on record, and not taken back as we knew then.
+with tried as (
+    select portfolio_id, loan_id, anchor, stage, channel, contact_point_id, begun_at from attempt
+    where channel = 'sms'
+    union all
+    select portfolio_id, loan_id, anchor, stage, channel, contact_point_id, begun_at from attempt_archive
+    where channel = 'sms'
+)
+select l.ref || ' ' || t.stage || ' ' || t.anchor as subject,
+       t.channel || ' at ' || t.begun_at
+           || case when e.revoked_seen_at is null then ' without any consent on record'
+                   else ' after the consent was taken back, stored at ' || e.revoked_seen_at end as detail,
+       count(*) over () as total
+from tried t
+join contact_point c on c.portfolio_id = t.portfolio_id and c.id = t.contact_point_id
+left join contact_evidence e on e.portfolio_id = t.portfolio_id and e.contact_point_id = t.contact_point_id
+join loan l on l.portfolio_id = t.portfolio_id and l.id = t.loan_id
+where c.consent_source is null
+  and case when e.revoked_seen_at is not null then t.begun_at > e.revoked_seen_at
+           else e.consent_source is null end
+order by 1, 2 limit :examples;
+
+-- name: invariant_answered_once
+-- 8: an opt-out was answered at most once while its number stayed closed, and never long after it came.
+with answers as (
+    select c.channel, c.provider_id, c.address_key, c.decided_at, i.at,
+           lag(c.decided_at) over (partition by c.channel, c.address_key order by c.decided_at, c.provider_id) as before
+    from confirmation c
+    join inbound i on i.portfolio_id = 0 and i.channel = c.channel and i.provider_id = c.provider_id
+    where c.state in ('begun', 'accepted', 'unknown')
+)
+select 'message ' || a.provider_id as subject,
+       case when a.decided_at > a.at + interval '1 hour' then 'answered at ' || a.decided_at || ', long after it came'
+            else 'a second answer after that of ' || a.before end as detail,
+       count(*) over () as total
+from answers a
+where a.decided_at > a.at + interval '1 hour'
+   or (a.before is not null
+       and not exists (select 1 from suppression s
+                       where s.channel = a.channel and s.address_key = a.address_key
+                         and s.lifted_at between a.before and a.decided_at))
+order by 1 limit :examples;
