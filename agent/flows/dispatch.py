@@ -15,7 +15,7 @@ from agent.flows.dispatch_begin import Begun, Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
 from agent.flows.lane import Lane
 from agent.flows.sender_answers import is_crowded
-from agent.flows.sender_line import Lookout, Slot, line_up
+from agent.flows.sender_line import Lookout, Slot, leaves, line_up
 from channels.base import Answer, Halt, Message, Refusal, Refused
 from channels.crash_points import CrashPoint, reached
 
@@ -206,7 +206,9 @@ class _Sender:
         self._free_from[who] = free_from + CATCH_UP * (slot.ends - slot.at)
         left = timedelta(seconds=message.deadline - clock.monotonic())
         begun = clock.now() - (DISPATCH_WINDOW - left)
-        return not await self._lookout.stopped(slot.carrier, message, begun)
+        if await self._lookout.stopped(slot.carrier, message, begun):
+            return False
+        return await leaves(self._lane, slot, latest)
 
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._working.discard(task)

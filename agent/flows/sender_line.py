@@ -1,17 +1,30 @@
-"""The line of a sender: places in it, and what a message hears of its sender while it waits for its own."""
+"""The line of a sender: places in it, and what a message hears of its sender while it waits for its own.
+
+Places are given out seconds before, a share at a time. A worker that is late uses them late, and whoever
+comes after it is on time: so a message of a slow sender asks once more as it leaves, and all workers
+together keep within the limit in every second.
+"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from agent.flows.breakers import EVERYWHERE
 from agent.flows.carriers import Carrier
-from agent.store.sql import fetch, fetch_row
+from agent.store.sql import fetch, fetch_row, fetch_value
 from channels.base import Message
 
 if TYPE_CHECKING:
     from agent.flows.dispatch_begin import Outgoing
     from agent.flows.lane import Lane
+
+
+# A second, and what clocks, timers and the way to the provider may differ by.
+SPAN = timedelta(seconds=1.02)
+# Whoever is later than this after its moment takes another; who found no room asks again not sooner.
+PROMPT, TICK = 0.018, 0.001
+# A faster sender is asked for no single message: what a late worker adds is little of a second's.
+SLOW = 100.0
 
 
 class Slot(NamedTuple):
@@ -20,6 +33,12 @@ class Slot(NamedTuple):
     at: float
     ends: float
     carrier: Carrier
+    parts: int
+
+    @property
+    def asks_again(self) -> bool:
+        """Its sender is so slow that a worker's delay would show in the parts of a second."""
+        return self.parts < SLOW * (self.ends - self.at)
 
 
 def carrier_of(lane: "Lane", message: Message) -> Carrier | None:
@@ -50,15 +69,43 @@ async def line_up(lane: "Lane", outgoing: Sequence["Outgoing"]) -> dict[str, Slo
         async with lane.pool.acquire() as conn:
             row = await fetch_row(
                 conn, "reserve_line", channel=carrier.channel, sender=carrier.sender,
-                now=now, parts=sum(sizes), part_takes=carrier.part_takes,
+                now=now, sizes=sizes, part_takes=carrier.part_takes,
             )  # fmt: skip
         assert row is not None
-        at, takes = monotonic + (row["begins"] - now).total_seconds(), row["part_takes"]
-        for message, size in zip(ours, sizes, strict=True):
-            ends = at + size * takes.total_seconds()
-            slots[message.token] = Slot(at, ends, carrier)
+        at = monotonic + (row["begins"] - now).total_seconds()
+        for message, size, takes in zip(ours, sizes, row["takes"], strict=True):
+            ends = at + takes.total_seconds()
+            slots[message.token] = Slot(at, ends, carrier, size)
             at = ends
     return slots
+
+
+async def leaves(lane: "Lane", slot: Slot, latest: float) -> bool:
+    """Wait until the parts of this message may leave, and take that moment; False if it comes too late."""
+    clock = lane.clock
+    while slot.asks_again:
+        asked = clock.monotonic()
+        if (after := await _wait_for_room(lane, slot, clock.now())) is None:
+            if clock.monotonic() <= asked + PROMPT:
+                return True
+        elif asked + after > latest:
+            return False
+        else:
+            await clock.sleep(max(after, TICK))
+    return True
+
+
+async def _wait_for_room(lane: "Lane", slot: Slot, now: datetime) -> float | None:
+    """None if this moment is ours now; otherwise how long there is no room, as things stand."""
+    asked = {
+        "channel": slot.carrier.channel, "sender": slot.carrier.sender, "now": now, "span": SPAN,
+        "parts": slot.parts, "part_takes": slot.carrier.part_takes,
+    }  # fmt: skip
+    async with lane.pool.acquire() as conn:
+        if await fetch_value(conn, "take_leave", **asked):
+            return None
+        at: datetime | None = await fetch_value(conn, "leave_after", **asked)
+    return None if at is None else (at - now).total_seconds()
 
 
 class Lookout:

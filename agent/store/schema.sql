@@ -33,6 +33,18 @@ end $$;
 
 COMMENT ON FUNCTION public.make_month_partition(parent text, month date) IS 'Time partition of one month; true if it was made now. Bounds are UTC midnights.';
 
+CREATE FUNCTION public.sender_parts(part_takes interval) RETURNS integer
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN GREATEST((floor((1.05 / EXTRACT(epoch FROM part_takes))))::integer, 1);
+
+COMMENT ON FUNCTION public.sender_parts(part_takes interval) IS 'How many parts one second may hold: the sender''s pace and a twentieth.';
+
+CREATE FUNCTION public.sender_takes(parts integer, part_takes interval) RETURNS interval
+    LANGUAGE sql IMMUTABLE PARALLEL SAFE
+    RETURN GREATEST(((parts)::double precision * part_takes), ('00:00:01.02'::interval / (GREATEST((public.sender_parts(part_takes) / GREATEST(parts, 1)), 1))::double precision));
+
+COMMENT ON FUNCTION public.sender_takes(parts integer, part_takes interval) IS 'How much of the line a message of so many parts fills, so that as many as fit in a second leave in one.';
+
 CREATE TABLE public.attempt (
     portfolio_id integer NOT NULL,
     token text NOT NULL,
@@ -956,6 +968,7 @@ CREATE TABLE public.sender_pace (
     not_before timestamp with time zone NOT NULL,
     strikes smallint DEFAULT 0 NOT NULL,
     part_takes interval,
+    left_at timestamp with time zone[] DEFAULT '{}'::timestamp with time zone[] NOT NULL,
     CONSTRAINT sender_pace_part_takes_check CHECK ((part_takes > '00:00:00'::interval)),
     CONSTRAINT sender_pace_strikes_check CHECK ((strikes >= 0))
 )
@@ -966,6 +979,8 @@ COMMENT ON TABLE public.sender_pace IS 'The one pace of a sender, shared by all 
 COMMENT ON COLUMN public.sender_pace.not_before IS 'The provider said too many: nobody sends by this sender before.';
 
 COMMENT ON COLUMN public.sender_pace.part_takes IS 'Time that one part takes, as staff have set it; null = as the settings say.';
+
+COMMENT ON COLUMN public.sender_pace.left_at IS 'When the parts of the last second left or will leave, in order: one entry a part.';
 
 CREATE TABLE public.sender_turn (
     portfolio_id integer NOT NULL,

@@ -248,10 +248,12 @@ async def test_a_pace_that_staff_set_binds_every_worker_until_given_back(
     assert not (await staff(world, Act.PACE, parts_per_second=4.0)).changed
     provider, began = Provider(clock), clock.now()
     await dispatched(world, provider, carrier())
-    assert [at - began for at, _ in provider.took] == [timedelta(seconds=n / 2) for n in range(9)]
+    assert [at - began for at, _ in provider.took] == [
+        timedelta(seconds=n * 0.51) for n in range(9)
+    ]
     (seen,) = (await list_senders(world.pool, KNOWN, clock.now())).senders
     assert (seen.parts_per_second, seen.pace_by) == (4.0, "staff")
-    assert 0 < seen.line_seconds <= 0.5
+    assert 0 < seen.line_seconds <= 0.51
     assert (await staff(world, Act.PACE)).changed
     (seen,) = (await list_senders(world.pool, KNOWN, clock.now())).senders
     assert (seen.parts_per_second, seen.pace_by) == (1000.0, "settings")

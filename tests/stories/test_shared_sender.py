@@ -4,6 +4,7 @@ On a clock that moves when everybody waits for it, with the workers' own lanes; 
 the provider keep the log that is asserted.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
@@ -50,6 +51,23 @@ class Network:
 
     def times(self, prefix: str = "+") -> list[datetime]:
         return [at for at, address in self.log if address.startswith(prefix)]
+
+
+class Late(Timeline):
+    """The same clock, as a worker has it that wakes up late each time."""
+
+    def __init__(self, clock: Timeline, seconds: float) -> None:
+        self._clock = clock
+        self._late = seconds
+
+    def now(self) -> datetime:
+        return self._clock.now()
+
+    def monotonic(self) -> float:
+        return self._clock.monotonic()
+
+    async def sleep(self, seconds: float) -> None:
+        await self._clock.sleep(seconds + self._late)
 
 
 @pytest.fixture
@@ -146,6 +164,35 @@ async def test_a_minute_at_the_limit_is_used_to_the_full_and_never_exceeded(
     assert len(minute) >= 0.95 * 20 * 60
     assert busiest(network.times()) <= 1.05 * 20
     assert len({address for _, address in network.log}) == len(network.log)
+
+
+async def test_texts_of_two_parts_keep_to_the_limit_while_workers_die(
+    pool: asyncpg.Pool, keyring: Keyring, clock: Timeline
+) -> None:
+    """Three workers at twenty parts a second; two of them are late all the time, and die in the middle."""
+    clocks = (clock, Late(clock, 0.06), Late(clock, 0.035))
+    places = [
+        [World(pool, keyring, each, schedule=ladder_toml(STAGE), name=name) for each in clocks]
+        for name in ("town", "village")
+    ]
+    for prefix, (world, *_) in enumerate(places, start=1):
+        await settled(world, 400, f"+23480{prefix}")
+    places[0][0].wait_to(DUE, "09:05")
+    network, began = Network(clock, 0.1), clock.now()
+    until = began + timedelta(seconds=40)
+    first, second, third = (
+        Worker([town, village], network, 20.0, 2) for town, village in zip(*places, strict=True)
+    )
+
+    async def dies(worker: Worker, seconds: float) -> None:
+        life = asyncio.create_task(worker.live(until))
+        await clock.sleep(seconds)
+        life.cancel()
+        await asyncio.wait([life])
+
+    await clock.live(first.live(until), dies(second, 8.3), dies(third, 14.15))
+    assert 2 * busiest(network.times()) <= 20
+    assert 2 * len([at for at in network.times() if at < until]) >= 0.9 * 20 * 40
 
 
 class Stalling(Timeline):

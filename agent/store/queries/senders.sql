@@ -51,14 +51,42 @@ left join sender_halt h on h.portfolio_id = 0 and h.channel = :channel and h.sen
     and h.closed_at is null;
 
 -- name: reserve_line
--- Parts take their place in the sender's line; returned is when the first of them may go.
+-- Messages of so many parts take their places in the sender's line; returned is when the first of them may go, and
+-- how much of the line each fills.
 insert into sender_pace as p (portfolio_id, channel, sender, busy_until, not_before)
-values (0, :channel, :sender, :now::timestamptz + :parts::int * :part_takes::interval, 'epoch')
+select 0, :channel, :sender, :now::timestamptz + sum(sender_takes(u.parts, :part_takes::interval)), 'epoch'
+from unnest(:sizes::int[]) as u (parts)
 on conflict (portfolio_id, channel, sender)
-do update set busy_until = greatest(p.busy_until, :now, p.not_before)
-                           + :parts * coalesce(p.part_takes, :part_takes)
-returning busy_until - :parts * coalesce(part_takes, :part_takes) as begins,
-          coalesce(part_takes, :part_takes) as part_takes;
+do update set busy_until = greatest(p.busy_until, :now, p.not_before) + (
+    select sum(sender_takes(u.parts, coalesce(p.part_takes, :part_takes))) from unnest(:sizes) as u (parts))
+returning busy_until - (
+        select sum(sender_takes(u.parts, coalesce(part_takes, :part_takes))) from unnest(:sizes) as u (parts)
+    ) as begins,
+    array(select sender_takes(u.parts, coalesce(part_takes, :part_takes))
+          from unnest(:sizes) with ordinality as u (parts, place) order by u.place) as takes;
+
+-- name: take_leave
+-- A message of so many parts leaves now, if no second then holds more parts than the sender's pace and a twentieth,
+-- whoever sends them. What was taken stays taken, whatever becomes of the message.
+update sender_pace p
+set left_at = array(select u.at from unnest(p.left_at) with ordinality as u (at, place)
+                    where u.at > :now::timestamptz - :span::interval order by u.place)
+              || array_fill(:now::timestamptz, array[:parts::int])
+where portfolio_id = 0 and channel = :channel and sender = :sender
+  and (select count(*) = 0 or count(*) + :parts::int <= sender_parts(coalesce(p.part_takes, :part_takes::interval))
+       from unnest(p.left_at) as u (at) where u.at > :now::timestamptz - :span::interval)
+returning true;
+
+-- name: leave_after
+-- When there will be room for so many parts, as things stand; nothing for a sender that has no line.
+select coalesce(w.kept[least(cardinality(w.kept), cardinality(w.kept) + :parts::int - w.most)] + :span::interval,
+                :now::timestamptz) as at
+from (
+    select sender_parts(coalesce(p.part_takes, :part_takes::interval)) as most,
+           array(select u.at from unnest(p.left_at) with ordinality as u (at, place)
+                 where u.at > :now::timestamptz - :span::interval order by u.place) as kept
+    from sender_pace p where p.portfolio_id = 0 and p.channel = :channel and p.sender = :sender
+) w;
 
 -- name: back_off
 -- The provider said too many: nobody sends before. Without a time of its own, twice as long every time.
