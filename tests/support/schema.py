@@ -18,9 +18,10 @@ _NOISE = re.compile(
 )
 
 
-def dump(url: str) -> str:
-    """The schema of a database, without what differs between servers."""
-    command = [str(program("pg_dump")), "--schema-only", "--no-owner", "--no-privileges", url]
+def dump(url: str, *options: str) -> str:
+    """A database as statements, without what differs between servers; its schema, unless asked for more."""
+    asked = options or ("--schema-only",)
+    command = [str(program("pg_dump")), *asked, "--no-owner", "--no-privileges", url]
     written = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     return _HEAD + re.sub(r"\n{3,}", "\n\n", _NOISE.sub("", written)).strip() + "\n"
 

@@ -1,7 +1,8 @@
 """Real PostgreSQL and Valkey for tests, started when the first test asks for them.
 
 Sessions that run at the same time share one PostgreSQL; each has databases of its own, cloned from a
-template that is migrated once per version of the migrations. Each session has a Valkey of its own.
+template that is migrated once per version of the migrations, and emptied for the next test where they
+can be. Each session has a Valkey of its own.
 """
 
 import asyncio
@@ -22,9 +23,11 @@ from agent.adapters.embedded_process import is_alive
 from agent.store.connect import open_connection
 from agent.store.migrate import migrate, migrations
 from tests.support.places import STORES
+from tests.support.recycling import Birth, birth, emptied
 
 T = TypeVar("T")
 MIGRATED_AT = datetime(2020, 1, 1, tzinfo=UTC)
+_NUMBERS = count(1)
 _TEMPLATE_LOCK = 0x74657374
 
 
@@ -37,7 +40,10 @@ class SessionStores:
         self._server: str | None = None
         self._valkey: str | None = None
         self._template = ""
-        self._names = (f"test_{os.getpid()}_{number}" for number in count(1))
+        self._born: Birth | None = None
+        # a connection to each database that may be used again, and those that nobody uses
+        self._kept: dict[str, asyncpg.Connection] = {}
+        self._empty: list[str] = []
 
     def run(self, doing: Coroutine[Any, Any, T]) -> T:
         """Run something to its end in the loop that holds the stores open."""
@@ -45,6 +51,8 @@ class SessionStores:
 
     def close(self) -> None:
         """Give the stores back; the last session stops them."""
+        for url in list(self._kept):
+            self.run(self._drop(url))
         self.run(self._open.aclose())
         self._runner.close()
 
@@ -58,11 +66,16 @@ class SessionStores:
         """A fresh database; its address."""
         if self._server is None:
             self._server = self.run(self._start_postgres())
-        return self.run(self._create(self._template if migrated else "template0"))
+        if not migrated:
+            return self.run(self._create("template0"))
+        return self._empty.pop() if self._empty else self.run(self._create_to_keep())
 
     def drop_database(self, url: str) -> None:
-        """Drop it, whoever is still connected."""
-        self.run(self._admin(f'drop database if exists "{urlsplit(url).path[1:]}" with (force)'))
+        """Drop it or empty it, whoever is still connected."""
+        if self.run(self._recycle(url)):
+            self._empty.append(url)
+        else:
+            self.run(self._drop(url))
 
     async def _start_valkey(self) -> str:
         for number in count(1):
@@ -88,9 +101,30 @@ class SessionStores:
         return server
 
     async def _create(self, template: str) -> str:
-        name = next(self._names)
+        name = f"test_{os.getpid()}_{next(_NUMBERS)}"
         await self._admin(f'create database "{name}" template "{template}"')
         return address_of(self._server or "", name)
+
+    async def _create_to_keep(self) -> str:
+        url = await self._create(self._template)
+        self._kept[url] = await asyncpg.connect(url)
+        if self._born is None:
+            self._born = await birth(self._kept[url])
+        return url
+
+    async def _recycle(self, url: str) -> bool:
+        if url not in self._kept or self._born is None:
+            return False
+        try:
+            return await emptied(self._kept[url], self._born)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError):
+            # whatever is in the way there: another database is cloned
+            return False
+
+    async def _drop(self, url: str) -> None:
+        if conn := self._kept.pop(url, None):
+            await conn.close()
+        await self._admin(f'drop database if exists "{urlsplit(url).path[1:]}" with (force)')
 
     async def _admin(self, statement: str) -> None:
         conn = await asyncpg.connect(self._server)
