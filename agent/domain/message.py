@@ -9,6 +9,7 @@ A push shows on a lock screen. Its text, `<message>.push` or else `neutral.push`
 and nothing of the debt; its first line is the title.
 """
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
@@ -90,15 +91,20 @@ class _Outline(NamedTuple):
     title: str | None
     body: Template
     locale: str
+    version: str
     reader: str
 
 
 class Composed(NamedTuple):
-    """A message ready to send, and the locale whose text it is."""
+    """A message ready to send, and the locale whose text it is.
+
+    `version` tells apart what its words were: it changes with the text and with all that is put around it.
+    """
 
     title: str | None
     body: str
     locale: str
+    version: str = ""
 
 
 @lru_cache(maxsize=1024)
@@ -211,9 +217,8 @@ def compose(
     )
     if isinstance(outline, Problem):
         return outline
-    title, body, text_locale, reader = outline
-    values = {asked: _value(asked, wording, reader) for asked in body.names}
-    return Composed(title, render(body, values), text_locale)
+    values = {asked: _value(asked, wording, outline.reader) for asked in outline.body.names}
+    return Composed(outline.title, render(outline.body, values), outline.locale, outline.version)
 
 
 @lru_cache(maxsize=4096)
@@ -234,15 +239,27 @@ def _outline(
             pair = texts.push.get((candidate, message)) or texts.push.get((candidate, NEUTRAL))
             if pair is not None:
                 title, body = (_partly(template, shared, reader) for template in pair)
-                return _Outline("".join(title.literals), body, candidate, reader)
+                told = "".join(title.literals)
+                return _Outline(told, body, candidate, _version(pair), reader)
         elif (template := texts.sms.get((candidate, message))) is not None:
             frame = texts.frames.get(candidate) or _near_frame(texts, candidate)
             country = texts.countries.get(setting.country or "")
             around = framing(name_text(lender), frame, country, setting)
-            return _Outline(None, _partly(template, shared, reader, *around), candidate, reader)
+            whole = _partly(template, shared, reader, *around)
+            return _Outline(None, whole, candidate, _version(template, frame, country), reader)
     return Problem(
         f"{message} ({channel})", "no text in any locale", f"write {LAST_RESORT} at least"
     )
+
+
+@lru_cache(maxsize=1024)
+def _digest(parts: str) -> str:
+    return hashlib.sha256(parts.encode()).hexdigest()[:8]
+
+
+def _version(*parts: object) -> str:
+    """Of a text, with its frame and what the country of the number wants around it."""
+    return _digest(repr(parts))
 
 
 def _partly(

@@ -254,7 +254,7 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
     sealed = seal(key, composed.body.encode(), body_place(outgoing.message.token))
-    template = f"{composed.locale}/{case.stage.message}"
+    template = f"{composed.locale}/{case.stage.message}@{composed.version}"
     batch.attempts.append(_attempt(case, row, outgoing, amount, template, sealed, batch))
     facts.contacts.setdefault(case.person.id, []).append((case.key, batch.now, row.point.channel))
 

@@ -1,6 +1,7 @@
 """Dispatch on a real database: what is begun, what is not, and what follows from each answer."""
 
 import asyncio
+import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -57,6 +58,8 @@ async def test_one_attempt_a_notice_with_its_decision_and_revs(town: World) -> N
     row = await town.pool.fetchrow("select * from attempt")
     assert (row["person_rev"], row["number_rev"], row["portfolio_rev"]) == (person[0], number[0], 0)
     assert (row["fence"], row["amount_minor"], row["currency"]) == (1, 10_000, "NGN")
+    # which words it had: language, text, and the version of both and of what is around them
+    assert re.fullmatch(r"en/[a-z0-9-]+@[0-9a-f]{8}", row["template"])
     assert row["deadline_at"] - row["begun_at"] == timedelta(seconds=15)
     decision = await town.pool.fetchrow("select * from decision")
     assert len(decision["facts_hash"]) == 32

@@ -182,7 +182,8 @@ def test_shipped_message_is_short_signed_and_offers_a_way_out(stage: Stage, lang
 def test_push_says_nothing_of_the_debt(stage: Stage) -> None:
     assert stage.message is not None
     push = composed(stage.message, "push", "en-NG")
-    assert push == Composed("Quick Cash", "You have a new message. Open the app to read it.", "en")
+    told = "You have a new message. Open the app to read it."
+    assert push == Composed("Quick Cash", told, "en", push.version)
     assert composed(stage.message, "push", "zh-TW").body == "您有一則新訊息，請開啟應用程式查看。"
 
 
@@ -311,6 +312,20 @@ def test_reference_is_no_link_and_no_placeholder() -> None:
 def test_brackets_of_a_name_do_not_end_the_signature() -> None:
     found = composed("overdue-3", "sms", "zh-CN", NAIRA._replace(lender="【快】贷】"))
     assert found.body.startswith("【快)贷】您")
+
+
+def test_version_changes_with_the_words_and_with_what_is_around_them_and_nothing_else() -> None:
+    def version(texts: Texts = TEXTS, country: str | None = None, wording: Wording = NAIRA) -> str:
+        found = compose(texts, "overdue-3", "sms", "en", wording, Setting(country))
+        assert isinstance(found, Composed)
+        return found.version
+
+    assert version() == version(wording=NAIRA._replace(lender="Other", amount_minor=1))
+    reworded = {**TEXTS.sms, ("en", "overdue-3"): parse("pay {amount}")}
+    assert version(replace(TEXTS, sms=reworded)) != version()
+    frame = replace(TEXTS.frames["en"], opt_out="Text STOP to end.")
+    assert version(replace(TEXTS, frames={**TEXTS.frames, "en": frame})) != version()
+    assert version(country="CN") != version()
 
 
 def test_regional_text_is_signed_as_its_language_is() -> None:
