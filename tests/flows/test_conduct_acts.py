@@ -146,3 +146,39 @@ async def test_an_opt_out_is_named_by_the_law_of_the_place(town: World) -> None:
     )  # fmt: skip
     rule = {"id": "ANY-DEBT", "type": "opt_out_effect", "scope": "address_any_debt"}
     assert await decided(town, ("house",), pack_of(rule)) == [("cancel", ["opted-out", "ANY-DEBT"])]
+
+
+@pytest.mark.parametrize(
+    ("grade", "facts", "expected"),
+    [
+        ("formal", {}, ("snooze", [MISSING + "human_review", "CN-PIPL-24"])),
+        ("final", {"human_review": False}, ("snooze", ["CN-PIPL-24"])),
+        ("final", {"human_review": True}, ("send", [])),
+        ("firm", {}, ("send", [])),
+    ],
+)
+async def test_in_china_a_person_looks_before_a_formal_step(
+    town: World, grade: str, facts: dict[str, Any], expected: tuple[str, list[str]]
+) -> None:
+    ladder = ladder_toml(stage_toml("day-1", 1, time(10), grade=grade, not_after_hours=47))
+    graded = World(town.pool, town.keyring, town.clock, ladder)
+    await owing(graded, **facts)
+    assert await decided(graded, ("house", "cn-pipl")) == [expected]
+    assert len(graded.heard) == (expected[0] == "send")
+
+
+@pytest.mark.parametrize(
+    ("given_to", "expected"),
+    [("lender", ("send", [])), ("collector", ("cancel", ["DC-3814-D4B-II"]))],
+)
+async def test_the_district_of_columbia_wants_consent_after_its_letter(
+    town: World, given_to: str, expected: tuple[str, list[str]]
+) -> None:
+    points = [
+        {"channel": "sms", "address": phone(1), "consent": {"source": "f", "given_to": given_to}}
+    ]
+    await town.opens("L1", DUE, person="ann", contacts=points)
+    stated = {"L1": {"written_notice_mailed": True}}
+    await town.take("borrower.updated", "ann", {"id": "ann", "loan_facts": stated})
+    town.wait_to(date(2026, 3, 6), "15:00")
+    assert await decided(town, ("house", "us-dc")) == [expected]

@@ -11,7 +11,8 @@ import pytest
 
 import schedules
 from agent.domain.conduct import Pack, RollingCap, Source, compile_pack
-from agent.flows.invariants import INVARIANTS, Finding, check, says_amount
+from agent.flows.invariant_rows import INVARIANTS
+from agent.flows.invariants import Finding, check, says_amount
 from agent.store.keyring import Keyring
 from tests.support.rows import NOW, World, at, healthy, opened
 

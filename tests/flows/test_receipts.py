@@ -11,7 +11,7 @@ from agent.clock import VirtualClock
 from agent.domain.delivery import AttemptState, NoticeState, after_receipt, apply_receipt
 from agent.flows.dispatch_begin import Outgoing, begin
 from agent.flows.dispatch_record import Sent, record
-from agent.flows.invariants import INVARIANTS
+from agent.flows.invariant_rows import INVARIANTS
 from agent.flows.receipts import JOIN_WITHIN, apply_receipts, join_late
 from agent.store.invariants import violations
 from agent.store.keyring import Keyring

@@ -12,7 +12,7 @@ import pytest
 
 from agent.clock import VirtualClock
 from agent.flows.inbound import ask_the_silent, catch_up, take_inbound
-from agent.flows.invariants import INVARIANTS
+from agent.flows.invariant_rows import INVARIANTS
 from agent.store.invariants import violations
 from agent.store.keyring import Keyring, inbound_place
 from channels.base import Inbound, InboundList, Receipt, Status
