@@ -31,6 +31,7 @@ class Fault(StrEnum):
     CUT = "cut"  # the connection is cut, nothing applied
     HANG = "hang"  # no answer while the hang lasts, nothing applied
     REFUSE = "refuse"  # 422, for good
+    CONFLICT = "conflict"  # 409, nothing applied
     BUSY = "busy"  # 429 with Retry-After
     UNAUTHORIZED = "unauthorized"  # 401
     REDIRECT = "redirect"  # 307 to another address
@@ -51,6 +52,7 @@ class Receipt:
 
 _BAD_ANSWERS: dict[Fault, tuple[HTTPStatus, dict[str, str]]] = {
     Fault.ERROR: (HTTPStatus.INTERNAL_SERVER_ERROR, {}),
+    Fault.CONFLICT: (HTTPStatus.CONFLICT, {}),
     Fault.REFUSE: (HTTPStatus.UNPROCESSABLE_ENTITY, {}),
     Fault.BUSY: (HTTPStatus.TOO_MANY_REQUESTS, {"retry-after": str(RETRY_AFTER_SECONDS)}),
     Fault.UNAUTHORIZED: (HTTPStatus.UNAUTHORIZED, {}),

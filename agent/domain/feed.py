@@ -18,6 +18,7 @@ from agent.domain.calendar import local_date, local_time
 
 BACKOFF_FIRST = timedelta(seconds=5)
 BACKOFF_MAX = timedelta(minutes=15)
+CONFLICT_TRIES = 8
 RETRY_AFTER_MAX = timedelta(hours=1)
 _DOUBLINGS_MAX = 16
 _SEQ_MAX = 2**31 - 1
@@ -74,6 +75,8 @@ class Delayed:
 
     why: str
     retry_after: timedelta | None = None
+    # so many tries say that waiting does not help; None: it may help at any time
+    patience: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,6 +170,9 @@ def answer_of(status: int, retry_after: timedelta | None) -> Answer:
         return Acknowledged()
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return Misdirected(f"http-{status}-redirect-refused")
+    if status == HTTPStatus.CONFLICT:
+        # an idempotent ledger says so of a key it is still working on: asked again, it knows
+        return Delayed(f"http-{status}", retry_after, CONFLICT_TRIES)
     if status in _MISDIRECTED:
         return Misdirected(f"http-{status}")
     if (
@@ -175,6 +181,13 @@ def answer_of(status: int, retry_after: timedelta | None) -> Answer:
     ):
         return Delayed(f"http-{status}", retry_after)
     return Rejected(f"http-{status}")
+
+
+def in_the_end(answer: Answer, tries: int) -> Answer:
+    """What an answer comes to after so many tries: patience that has run out is a rejection."""
+    if isinstance(answer, Delayed) and answer.patience is not None and tries >= answer.patience:
+        return Rejected(answer.why)
+    return answer
 
 
 def read_retry_after(value: str | None, now: datetime) -> timedelta | None:

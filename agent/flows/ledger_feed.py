@@ -25,6 +25,7 @@ from agent.domain.feed import (
     Misdirected,
     Rejected,
     backoff,
+    in_the_end,
 )
 from agent.flows.prior_notice import hold_back
 from agent.store import outcomes as store
@@ -228,7 +229,8 @@ class _Pass:
         for sent, outcome in enumerate(run.outcomes):
             if self._health.tripped or self._clock.now() > latest:
                 return _Result(run, sent, None)
-            answer = await self._ledger.deliver(outcome)
+            tries = 1 + (run.tries if sent == 0 else 0)
+            answer = in_the_end(await self._ledger.deliver(outcome), tries)
             self._health.note(answer)
             if not isinstance(answer, Acknowledged):
                 return _Result(run, sent, answer)

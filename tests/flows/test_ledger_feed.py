@@ -13,7 +13,15 @@ import pytest
 from agent.adapters.ledger import FileBusy, FileLedger, Ledger
 from agent.adapters.ledger_stand_in import Fault, LedgerStandIn
 from agent.clock import VirtualClock
-from agent.domain.feed import BACKOFF_MAX, Acknowledged, Answer, Delayed, Told, parse_outcome_id
+from agent.domain.feed import (
+    BACKOFF_MAX,
+    CONFLICT_TRIES,
+    Acknowledged,
+    Answer,
+    Delayed,
+    Told,
+    parse_outcome_id,
+)
 from agent.flows.ledger_desk import acknowledge_pulled, replay
 from agent.flows.ledger_feed import Feeder, Pace
 from agent.store import outcomes as store
@@ -71,7 +79,9 @@ async def test_all_outcomes_arrive_once_and_in_order(pool: Pool, clock: VirtualC
     assert first["data"] == {"dpd": 1, "from": "current", "to": "1-7"}
 
 
-@pytest.mark.parametrize("fault", [Fault.ERROR, Fault.LOST_ANSWER, Fault.CUT, Fault.CHATTER])
+@pytest.mark.parametrize(
+    "fault", [Fault.ERROR, Fault.CONFLICT, Fault.LOST_ANSWER, Fault.CUT, Fault.CHATTER]
+)
 async def test_a_fault_on_first_arrival_changes_nothing_in_the_end(
     pool: Pool, clock: VirtualClock, fault: Fault
 ) -> None:
@@ -86,6 +96,21 @@ async def test_a_fault_on_first_arrival_changes_nothing_in_the_end(
         await drain(pool, portfolio, ledger, clock)
     assert_in_order(stand_in, refs, counts)
     assert await unacked(pool, portfolio) == []
+
+
+async def test_a_conflict_that_lasts_is_a_case(pool: Pool, clock: VirtualClock) -> None:
+    portfolio = await make_portfolio(pool)
+    await make_outcomes(pool, portfolio, [2])
+    async with ledger_on_loopback(clock, lambda *_: Fault.CONFLICT) as (stand_in, ledger):
+        await drain(pool, portfolio, ledger, clock)
+    assert stand_in.arrivals == {"mobile-loans/L0001/1": CONFLICT_TRIES}
+    case = await pool.fetchrow("select kind, subject, detail from case_item")
+    assert case is not None
+    assert tuple(case.values()) == (
+        "ledger-rejected",
+        "L0001",
+        {"sequence": 1, "reason": "http-409"},
+    )
 
 
 async def test_a_rejected_outcome_stops_its_loan_only(pool: Pool, clock: VirtualClock) -> None:

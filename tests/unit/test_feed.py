@@ -14,6 +14,7 @@ from agent.adapters.ledger import BadSecret, read_secrets, sign
 from agent.domain.feed import (
     BACKOFF_FIRST,
     BACKOFF_MAX,
+    CONFLICT_TRIES,
     RETRY_AFTER_MAX,
     Acknowledged,
     Delayed,
@@ -23,6 +24,7 @@ from agent.domain.feed import (
     answer_of,
     backoff,
     cloud_event,
+    in_the_end,
     line,
     outcome_id,
     parse_outcome_id,
@@ -103,13 +105,20 @@ def test_other_texts_are_no_ids(text: str) -> None:
     [
         (200, Acknowledged), (201, Acknowledged), (202, Acknowledged), (204, Acknowledged),
         (301, Misdirected), (307, Misdirected), (401, Misdirected), (403, Misdirected), (404, Misdirected),
-        (400, Rejected), (409, Rejected), (413, Rejected), (422, Rejected), (451, Rejected),
-        (408, Delayed), (425, Delayed), (429, Delayed), (500, Delayed), (502, Delayed), (503, Delayed),
-        (199, Delayed), (600, Delayed),
+        (400, Rejected), (413, Rejected), (422, Rejected), (451, Rejected),
+        (408, Delayed), (409, Delayed), (425, Delayed), (429, Delayed),
+        (500, Delayed), (502, Delayed), (503, Delayed), (199, Delayed), (600, Delayed),
     ],
 )  # fmt: skip
 def test_what_a_status_means(status: int, meaning: type) -> None:
     assert isinstance(answer_of(status, None), meaning)
+
+
+def test_a_conflict_is_a_rejection_once_it_has_lasted() -> None:
+    conflict, down = answer_of(409, None), answer_of(500, None)
+    assert in_the_end(conflict, CONFLICT_TRIES - 1) is conflict
+    assert in_the_end(conflict, CONFLICT_TRIES) == Rejected("http-409")
+    assert in_the_end(down, 10**6) is down
 
 
 @pytest.mark.parametrize(
