@@ -25,11 +25,15 @@ from channels.base import (
     Message,
     Refusal,
     Refused,
+    Unknown,
 )
+from channels.concurrency import Told, Turns
+from channels.handover import MARGIN, STEP
 
 FCM = "fcm"
 APNS = "apns"
 WEB = "web"
+_SERVICES_MAX = 256
 _TOPIC = re.compile(r"[A-Za-z0-9_-]{1,32}")
 NO_LIST = Listing(complete=False)
 
@@ -50,7 +54,9 @@ _STOPPED: Mapping[str, frozenset[str]] = {
 # What a provider says when all of us together are too many, or it is; "429" is heard of anybody. Apple's
 # TooManyRequests is about one device and not here.
 _CROWDED: Mapping[str, frozenset[str]] = {
-    FCM: frozenset({"QUOTA_EXCEEDED", "UNAVAILABLE", "oauth-away", "oauth-slow"}),
+    FCM: frozenset(
+        {"QUOTA_EXCEEDED", "RESOURCE_EXHAUSTED", "UNAVAILABLE", "oauth-away", "oauth-slow"}
+    ),
     APNS: frozenset(
         {"TooManyProviderTokenUpdates", "ServiceUnavailable", "Shutdown", "not-processed"}
     ),
@@ -60,21 +66,48 @@ _CROWDED: Mapping[str, frozenset[str]] = {
 class PushRouter:
     """The push channel: each contact point names its provider, and one that is not set up refuses."""
 
-    def __init__(self, ways: Mapping[str, Channel]) -> None:
+    def __init__(
+        self, ways: Mapping[str, Channel], monotonic: Callable[[], float], at_once: int = 64
+    ) -> None:
         self._ways = dict(ways)
+        self._monotonic = monotonic
+        self._at_once = at_once
+        self._turns: dict[tuple[str, str], Turns] = {}
         self._welcome: set[tuple[str, str]] = set()
 
     async def send(self, message: Message) -> Answer:
-        """Hand over through the provider of the contact point, or refuse as our own mistake."""
-        way = self._ways.get(message.provider or "")
+        """Hand over through the provider of the contact point, or refuse as our own mistake.
+
+        As many are under way at each service as it bears.
+        """
+        provider = message.provider or ""
+        way = self._ways.get(provider)
         if way is None:
             return Refused("push-provider", Refusal.CONFIGURATION)
-        return self._beyond(message, await way.send(message))
-
-    def _beyond(self, message: Message, answer: Answer) -> Answer:
-        """What a refusal says of more than its message: its sender is stopped, or over its limit."""
-        provider = message.provider or ""
         service = (provider, service_of(message.address) if provider == WEB else "")
+        turns = self._turns_at(service)
+        left = message.deadline - self._monotonic() - MARGIN
+        if left < STEP or not await turns.enter(left - STEP):
+            return TOO_LATE
+        sent_at, told = self._monotonic(), None
+        try:
+            answer = self._beyond(service, await way.send(message))
+            told = _told(answer, sent_at, self._monotonic())
+        finally:
+            turns.leave(told)
+        return answer
+
+    def _turns_at(self, service: tuple[str, str]) -> Turns:
+        if service not in self._turns:
+            # names of push services are strangers' words: what is kept of them has an end
+            if len(self._turns) >= _SERVICES_MAX:
+                self._turns.clear()
+            self._turns[service] = Turns(self._at_once, self._monotonic)
+        return self._turns[service]
+
+    def _beyond(self, service: tuple[str, str], answer: Answer) -> Answer:
+        """What a refusal says of more than its message: its sender is stopped, or over its limit."""
+        provider = service[0]
         match answer:
             case Accepted():
                 self._welcome.add(service)
@@ -94,6 +127,17 @@ class PushRouter:
     async def listing(self, address: str, since: datetime) -> Listing:  # noqa: ARG002
         """No push provider lists what it was given, so nothing can be proven absent."""
         return NO_LIST
+
+
+def _told(answer: Answer, sent_at: float, at: float) -> Told | None:
+    """Too many at once, or borne well; whatever is about one message says neither."""
+    match answer:
+        case Accepted():
+            return Told(crowded=False, sent_at=sent_at, at=at)
+        case Refused(halt=Halt.AWHILE) | Refused(code="429") | Unknown(why="http-503"):
+            return Told(crowded=True, sent_at=sent_at, at=at)
+        case _:
+            return None
 
 
 @dataclass(frozen=True, slots=True)

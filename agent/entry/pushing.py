@@ -96,7 +96,7 @@ async def pushing(
             stack.push_async_callback(apns.close)
         if (web := _web(settings, session, clock, life)) is not None:
             ways[WEB] = web
-        yield PushRouter(ways) if ways else None
+        yield PushRouter(ways, clock.monotonic, settings.send_concurrency) if ways else None
 
 
 def _fcm(

@@ -1,5 +1,8 @@
 """What a push provider's refusal says of more than its message."""
 
+import asyncio
+import time
+from collections import deque
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -29,7 +32,7 @@ async def said(
     provider: str, answer: Answer, address: str = "device", *, first: bool = True
 ) -> Answer:
     way = Way(answer if first else Accepted("m0"))
-    router = PushRouter({provider: way})
+    router = PushRouter({provider: way}, time.monotonic)
     message = Message("t" * 32, PUSH, provider, address, "Title", "Body", 1e9)
     if not first:
         await router.send(message)
@@ -41,6 +44,7 @@ async def said(
     ("provider", "answer", "halt"),
     [
         (FCM, Refused("QUOTA_EXCEEDED", LATER, retry_after=5.0), Halt.AWHILE),
+        (FCM, Refused("RESOURCE_EXHAUSTED", LATER, retry_after=5.0), Halt.AWHILE),
         (FCM, Refused("UNAVAILABLE", LATER), Halt.AWHILE),
         (FCM, Refused("oauth-away", LATER), Halt.AWHILE),
         (FCM, Refused("UNAUTHENTICATED", OURS), Halt.SENDER),
@@ -82,6 +86,84 @@ async def test_a_browsers_service_that_took_one_of_ours_does_not_mean_all(code: 
 
 async def test_an_unknown_answer_says_nothing_of_the_sender() -> None:
     assert await said(FCM, Unknown("http-500")) == Unknown("http-500")
+
+
+@dataclass
+class Crowd:
+    """A service that bears so many at once and answers the others so."""
+
+    bears: int
+    too_many: Answer
+    inside: int = 0
+    most: int = 0
+
+    async def send(self, message: Message) -> Answer:
+        self.inside += 1
+        self.most = max(self.most, self.inside)
+        crowded = self.inside > self.bears
+        for _ in range(5):
+            await asyncio.sleep(0)
+        self.inside -= 1
+        return self.too_many if crowded else Accepted(message.token)
+
+    async def listing(self, _address: str, _since: datetime) -> Listing:
+        return Listing(complete=False)
+
+
+CHROME = subscription("https://fcm.googleapis.com/fcm/send/a")
+FIREFOX = subscription("https://a.push.services.mozilla.com/x")
+
+
+async def sent_by_many(router: PushRouter, provider: str, address: str) -> list[Answer]:
+    """Six hundred messages by sixty-four hands."""
+    waiting, answers = deque(range(600)), list[Answer]()
+
+    async def hand() -> None:
+        while waiting:
+            message = Message(f"{waiting.popleft():032x}", PUSH, provider, address, "", "Body", 1e9)
+            answers.append(await router.send(message))
+
+    await asyncio.gather(*(hand() for _ in range(64)))
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("provider", "address", "too_many"),
+    [
+        (FCM, "device", Refused("QUOTA_EXCEEDED", LATER)),
+        (FCM, "device", Refused("UNAVAILABLE", LATER)),
+        (FCM, "device", Unknown("http-503")),
+        (APNS, "device", Refused("ServiceUnavailable", LATER)),
+        (WEB, CHROME, Refused("429", LATER)),
+        (WEB, CHROME, Unknown("http-503")),
+    ],
+)
+async def test_a_service_that_bears_few_at_once_refuses_few(
+    provider: str, address: str, too_many: Answer
+) -> None:
+    crowd = Crowd(6, too_many)
+    answers = await sent_by_many(PushRouter({provider: crowd}, time.monotonic), provider, address)
+    refused = [one for one in answers if not isinstance(one, Accepted)]
+    # sixty-four hands would have had nine of ten refused
+    assert len(answers) == 600
+    assert 0 < len(refused) <= 0.3 * 600
+    assert crowd.most <= 16
+
+
+async def test_one_device_that_gets_too_many_narrows_nothing() -> None:
+    crowd = Crowd(6, Refused("TooManyRequests", LATER))
+    answers = await sent_by_many(PushRouter({APNS: crowd}, time.monotonic), APNS, "device")
+    assert crowd.most > 16
+    assert len(answers) == 600
+
+
+async def test_each_browsers_service_has_a_width_of_its_own() -> None:
+    crowd = Crowd(1, Refused("429", LATER))
+    router = PushRouter({WEB: crowd}, time.monotonic)
+    await sent_by_many(router, WEB, CHROME)
+    crowd.most, crowd.bears = 0, 100
+    await sent_by_many(router, WEB, FIREFOX)
+    assert crowd.most >= 16
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,7 @@ async def town(world: World, *people: list[dict[str, Any]]) -> None:
 
 
 async def dispatched(world: World, service: Service, texts: Service | None = None) -> LaneCounts:
-    router = PushRouter(dict.fromkeys(("fcm", "apns", "web"), service))
+    router = PushRouter(dict.fromkeys(("fcm", "apns", "web"), service), world.clock.monotonic)
     ways: dict[str, Any] = {PUSH: router, "sms": texts or Service()}
     lane = await world.lane(channels=ways, carriers={PUSH: CARRIERS}, kept=frozenset({PUSH}))
     return await lived(world, lane)
