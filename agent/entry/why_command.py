@@ -22,6 +22,7 @@ _COLOURS = {
     "outcome": "magenta",
     "case": "blue",
     "hold": "red",
+    "pause": "red",
     "opt-out": "red",
 }
 

@@ -15,7 +15,7 @@ from agent.domain.conduct import Pack
 from agent.domain.money import decimal_text
 from agent.domain.report_words import OUTCOMES, meaning
 from agent.store.keyring import Keyring, Unreadable, body_place, unseal
-from agent.store.trail import LoanRecords, loans_named, records
+from agent.store.trail import LoanRecords, loans_named, records, waiting
 
 Notice = tuple[str, date]
 
@@ -84,7 +84,8 @@ async def trail(
 ) -> Trail | NoTrail:
     """The trail of a loan or notice; with a keyring the texts of its messages are opened."""
     async with pool.acquire() as conn, conn.transaction(isolation="repeatable_read", readonly=True):
-        loan = _chosen(await loans_named(conn, asked.loan), asked)
+        named = await loans_named(conn, asked.loan)
+        loan = _chosen(named, asked) if named else _unknown(await waiting(conn, asked.loan), asked)
         if isinstance(loan, NoTrail):
             return loan
         found = await records(conn, loan)
@@ -106,15 +107,25 @@ async def trail(
     )
 
 
+def _unknown(told: Sequence[Any], asked: Question) -> NoTrail:
+    """Of a loan that never came its events may be here."""
+    if not told:
+        fix = "give the reference that the ledger uses as `subject`"
+        return NoTrail(f"no loan {asked.loan} is known", fix)
+    shown = ", ".join(
+        f"{row['type']} of {row['at']:%Y-%m-%d} ({row['reason']})" for row in told[:5]
+    )
+    more = f" and {len(told) - 5} more" if len(told) > 5 else ""
+    return NoTrail(
+        f"no loan {asked.loan} is known, but events about it are: {shown}{more}",
+        "they wait for its `loan.opened`",
+    )
+
+
 def _chosen(loans: Sequence[Any], asked: Question) -> Any | NoTrail:
     named = [loan for loan in loans if asked.portfolio in (None, loan["portfolio"])]
     if len(named) == 1:
         return named[0]
-    if not loans:
-        return NoTrail(
-            f"no loan {asked.loan} is known",
-            "give the reference that the ledger uses as `subject`",
-        )
     known = ", ".join(loan["portfolio"] for loan in loans)
     if not named:
         return NoTrail(
@@ -177,6 +188,8 @@ def _entries(
     zone = found.loan["zone"]
     yield from (_event(row, zone) for row in found.events)
     yield from (_hold(row, zone) for row in found.holds)
+    for row in found.pauses:
+        yield from _pause(row)
     yield from (_suppression(row, zone) for row in found.suppressions)
     for row in found.notices:
         yield from _notice(row, zone)
@@ -218,6 +231,14 @@ def _hold(row: Any, zone: str) -> Entry:
     lifted = f", lifted {_clock(row['lifted_at'], zone)}" if row["lifted_at"] else ""
     text = f"{row['reason']} holds the {row['scope']} until {until}{lifted} (by {row['placed_by']})"
     return Entry(row["from_at"], "hold", text)
+
+
+def _pause(row: Any) -> Iterator[Entry]:
+    what = " ".join(filter(None, (row["scope"], row["subject"])))
+    yield Entry(row["paused_at"], "pause", f"{what}: {row['reason']} (by {row['paused_by']})")
+    if row["resumed_at"] is not None:
+        why = f"{row['resume_reason'] or 'resumed'} (by {row['resumed_by']})"
+        yield Entry(row["resumed_at"], "pause", f"{what} ends: {why}")
 
 
 def _suppression(row: Any, zone: str) -> Entry:

@@ -23,6 +23,7 @@ class LoanRecords:
     outcomes: Rows
     cases: Rows
     holds: Rows
+    pauses: Rows
     suppressions: Rows
     keeping: Rows
 
@@ -30,6 +31,11 @@ class LoanRecords:
 async def loans_named(conn: Connection, ref: str) -> Rows:
     """The loans of this reference over all portfolios."""
     return await fetch(conn, "trail_loans", ref=ref)
+
+
+async def waiting(conn: Connection, ref: str) -> Rows:
+    """The events of a loan that is not known."""
+    return await fetch(conn, "trail_waiting", ref=ref)
 
 
 async def records(conn: Connection, loan: asyncpg.Record) -> LoanRecords:
@@ -61,6 +67,13 @@ async def records(conn: Connection, loan: asyncpg.Record) -> LoanRecords:
         outcomes=await fetch(conn, "trail_outcomes", **of_loan),
         cases=await fetch(conn, "trail_cases", **of_person),
         holds=await fetch(conn, "trail_holds", **of_person),
+        pauses=await fetch(
+            conn,
+            "trail_pauses",
+            portfolio=portfolio,
+            ref=loan["ref"],
+            borrower_ref=loan["borrower"],
+        ),
         suppressions=await fetch(
             conn, "trail_suppressions", portfolio=portfolio, borrower=loan["borrower_id"]
         ),

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import tomllib
+from typing import Any
 
 import asyncpg
 import pytest
@@ -12,10 +13,13 @@ import schedules
 from agent.domain.conduct import Pack, compile_pack
 from agent.entry.cli import _register_commands, app
 from agent.entry.output import Refused
+from agent.flows.intake import take
+from agent.flows.pause import Scope, Switch, pause, resume
 from agent.flows.trail import NoTrail, Question, Trail, trail
 from agent.store.connect import open_pool
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
+from tests.support.intake import NOW, desk, lines, paid
 from tests.support.rows import ANCHOR, World, at, healthy, opened
 
 
@@ -74,6 +78,27 @@ async def test_one_notice_with_the_rules_that_failed_in_words(world: World) -> N
     assert decision.rules[0].clause == "house policy"
     assert {e.notice for e in found.entries if e.notice} == {("overdue-7", ANCHOR)}
     assert all(e.at <= found.entries[-1].at for e in found.entries)
+
+
+async def test_kill_switches_that_cover_the_loan_are_told(world: World) -> None:
+    now = at("19", "12:00")
+    for scope, subject in ((Scope.ALL, None), (Scope.LOAN, "L2"), (Scope.LOAN, "L1")):
+        await pause(world.pool, Switch(scope, subject), reason="flood", by="ana", now=now)
+    await resume(world.pool, Switch(Scope.LOAN, "L2"), reason="dry again", by="bo", now=now)
+    found = await told(world, Question("L2"))
+    assert [entry.text for entry in found.entries if entry.kind == "pause"] == [
+        "all: flood (by ana)",
+        "loan L2: flood (by ana)",
+        "loan L2 ends: dry again (by bo)",
+    ]
+
+
+async def test_events_of_a_loan_that_never_came_are_told(pool: Any, keyring: Keyring) -> None:
+    await take(desk(pool, keyring), lines([paid("L9", "p", "1.00", "2024-01-20")]), NOW)
+    found = await trail(pool, Question("L9"), packs=[house()])
+    assert isinstance(found, NoTrail)
+    assert found.why.endswith("events about it are: payment.posted of 2024-01-20 (unknown-loan)")
+    assert found.fix == "they wait for its `loan.opened`"
 
 
 async def test_rules_of_the_gate_are_told_in_words(world: World) -> None:

@@ -69,6 +69,20 @@ where h.portfolio_id = :portfolio
             where c.portfolio_id = :portfolio and c.borrower_id = :borrower)))
 order by h.from_at, h.id;
 
+-- name: trail_pauses
+-- Kill switches that covered the loan, whatever they were meant for.
+select scope, subject, reason, paused_by, paused_at, resumed_at, resumed_by, resume_reason from pause
+where portfolio_id in (0, :portfolio)
+  and (scope not in ('loan', 'person') or (scope = 'loan' and subject = :ref)
+       or (scope = 'person' and subject = :borrower_ref))
+order by paused_at, id;
+
+-- name: trail_waiting
+-- What the ledger told of a loan that is not known, with the reason why it was refused.
+select type, at, reason from ledger_event
+where subject = :ref and state = 'rejected'
+order by received_at, step, position;
+
 -- name: trail_suppressions
 -- Opt-outs of the person's numbers.
 select s.channel, s.reason, s.stored_at, s.lifted_at from suppression s
