@@ -76,33 +76,44 @@ def seconds() -> float:
 _DRAW = 4096
 
 
-class _Drawn(threading.local):
+class _Drawn:
     """Bytes of the system's generator, drawn many at a time: every message needs some, twice.
 
-    None is given out twice, neither to two threads nor to a forked child of what its parent still has.
+    Apart from `_Drawing`, whose every attribute costs a look for the thread's own.
     """
 
-    stock = b""
-    at = 0
+    __slots__ = ("at", "stock")
 
-    def take(self, count: int) -> bytes:
-        end = self.at + count
-        if end > len(self.stock):
-            self.stock, end = os.urandom(max(_DRAW, count)), count
-        self.at = end
-        return self.stock[end - count : end]
-
-    def forget(self) -> None:
+    def __init__(self) -> None:
         self.stock, self.at = b"", 0
 
+    def take(self, count: int) -> bytes:
+        begin = self.at
+        end = self.at = begin + count
+        if end > len(self.stock):
+            self.stock = os.urandom(max(_DRAW, count))
+            begin, end = 0, count
+            self.at = end
+        return self.stock[begin:end]
 
-_drawn = _Drawn()
-os.register_at_fork(after_in_child=_drawn.forget)
+
+class _Drawing(threading.local):
+    """None is given out twice, neither to two threads nor to a forked child of what its parent still has."""
+
+    def __init__(self) -> None:
+        self.drawn = _Drawn()
+
+    def forget(self) -> None:
+        self.drawn = _Drawn()
+
+
+_drawing = _Drawing()
+os.register_at_fork(after_in_child=_drawing.forget)
 
 
 def random_bytes(count: int) -> bytes:
     """Unpredictable bytes for keys and nonces."""
-    return _drawn.take(count)
+    return _drawing.drawn.take(count)
 
 
 def new_token(now: datetime) -> str:

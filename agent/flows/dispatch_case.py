@@ -26,6 +26,9 @@ from agent.store.dispatch import (
     PointRow,
 )
 
+# to call an enumeration takes as long as to make a named tuple
+_STATUSES = {status.value: status for status in Status}
+
 
 class Case(NamedTuple):
     """One notice with what its decision needs."""
@@ -65,7 +68,7 @@ def case_of(
         due_at=notice.due_at,
         not_after=notice.not_after,
         route=stage.channels[notice.route :] if stage else (),
-        status=Status(loan.status),
+        status=_STATUSES[loan.status],
         loan_anchor=loan.anchor,
         contact_ended=loan.contact_ended,
         superseded_at=overtaken,
@@ -77,7 +80,9 @@ def case_of(
         paused_channels=_paused_channels(facts) if facts.pauses else (),
         missing_packs=rules.missing,
         delivered=key in facts.delivered,
-        ways=_ways(facts, notice, stage, loan, person, points, lane, conduct, now),
+        ways=_ways(facts, notice, stage, loan, person, points, lane, conduct, now)
+        if conduct.asked
+        else (),
     )
     common = kinds.of(gate_facts, rules.packs)
     return Case(notice, key, stage, loan, person, gate_facts, points, rules, common)

@@ -76,8 +76,11 @@ class LoanRow(NamedTuple):
         if self.anchor is None:
             return 0
         horizon = max(self.anchor, today)
-        asked = sum(amount for due_on, amount in self.parts if due_on <= horizon)
-        return max(0, asked - self.paid_minor)
+        left = -self.paid_minor
+        for due_on, amount in self.parts:
+            if due_on <= horizon:
+                left += amount
+        return max(0, left)
 
 
 @dataclass(frozen=True, slots=True)
