@@ -51,6 +51,11 @@ def probe_after(country: str) -> timedelta:
     return PROBE_FIRST if country == EVERYWHERE else ROUTE_PROBE
 
 
+def place_of(country: str) -> str:
+    """How the subject of a case says where a sender is out of order."""
+    return "everywhere" if country == EVERYWHERE else country
+
+
 async def open_breaker(
     conn: Connection,
     portfolio_id: int,
@@ -71,10 +76,10 @@ async def open_breaker(
     )  # fmt: skip
     if opened is None:
         return False
-    where = "everywhere" if route.country == EVERYWHERE else route.country
     await execute(
         conn, "open_cases", portfolio=portfolio_id, now=now, kinds=["sender-halted"],
-        subjects=[f"{route.channel} {route.sender} {where}"], loans=[None], borrowers=[None],
+        subjects=[f"{route.channel} {route.sender} {place_of(route.country)}"],
+        loans=[None], borrowers=[None],
         details=[orjson.dumps({"code": code, "country": route.country}).decode()],
     )  # fmt: skip
     return True

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, assert_never
 import asyncpg
 
 from agent.clock import Clock
-from agent.flows.breakers import EVERYWHERE, HALTED, Proof, Route
+from agent.flows.breakers import EVERYWHERE, HALTED, Proof, Route, place_of
 from agent.flows.carriers import PACE
 from agent.store.sql import Connection, execute, fetch, fetch_value
 from agent.store.waking import wake_held
@@ -195,7 +195,7 @@ async def _forced(
         case Act.OPEN:
             return await _open(conn, route, reason, by, now), 0
         case Act.CLOSE:
-            return await _close(conn, order, by, now)
+            return await _close(conn, order, reason, by, now)
         case Act.HALF_OPEN:
             changed = await execute(conn, "try_halt", **route._asdict(), now=now) > 0
             return changed, await _wake(conn, HALTED, TRIED_BY, now) if changed else 0
@@ -215,7 +215,9 @@ async def _open(conn: Connection, route: Route, reason: str, by: str, now: datet
     return await execute(conn, "hold_halts", **route._asdict(), reason=reason, by=by) > 0
 
 
-async def _close(conn: Connection, order: Order, by: str, now: datetime) -> tuple[bool, int]:
+async def _close(
+    conn: Connection, order: Order, reason: str, by: str, now: datetime
+) -> tuple[bool, int]:
     who = {"channel": order.channel, "sender": order.sender}
     open_ones = {
         row["country"]
@@ -226,10 +228,14 @@ async def _close(conn: Connection, order: Order, by: str, now: datetime) -> tupl
         conn, "close_halts", **who, countries=sorted(open_ones), now=now, by=by[:64],
         before=now + timedelta(days=1), proofs=list(Proof),
     )  # fmt: skip
+    cases = await execute(
+        conn, "close_halt_cases", route=f"{order.channel} {order.sender}", now=now, by=by[:64],
+        place=order.country and place_of(order.country), reason=reason,
+    )  # fmt: skip
     patience = await execute(conn, "forget_patience", **who, now=now) if not order.country else 0
     woken = await _wake(conn, HALTED, None, now) if closed else 0
     woken += await _wake(conn, PACE, None, now) if patience else 0
-    return closed + patience > 0, woken
+    return closed + cases + patience > 0, woken
 
 
 async def _set_pace(conn: Connection, order: Order, now: datetime) -> tuple[bool, int]:

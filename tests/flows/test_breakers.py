@@ -196,6 +196,28 @@ async def test_staff_open_and_close_a_breaker_and_each_act_is_kept(
                     ("close", "because", "ann", True), ("close", "because", "ann", False)]  # fmt: skip
 
 
+@pytest.mark.parametrize("closes", [None, "NG", "KE"])
+async def test_closing_a_breaker_closes_the_case_that_it_opened(
+    world: World, clock: VirtualClock, closes: str | None
+) -> None:
+    await opened(world, phone(1), phone(2))
+    provider = Provider(clock)
+    await dispatched(world, provider, carrier())
+    for (_, message), code in zip(provider.took, ("30034", "30002"), strict=True):
+        await say(world, message, "undelivered", code)
+    names = [f"sms {SENDER} NG", f"sms {SENDER} everywhere"]
+    assert sorted(await world.cases()) == [("sender-halted", name) for name in names]
+    clock.advance_to(clock.now() + timedelta(hours=1))
+    assert (await staff(world, Act.CLOSE, country=closes)).changed is (closes != "KE")
+    done = {None: names, "NG": names[:1], "KE": []}[closes]
+    rows = await world.rows(
+        "select subject, closed_at, closed_by, detail->>'reason' from case_item"
+        " where closed_at notnull order by subject"
+    )
+    assert rows == [(name, clock.now(), "ann", "because") for name in done]
+    assert not (await staff(world, Act.CLOSE, country=closes)).changed
+
+
 async def test_half_open_lets_one_message_try_and_its_acceptance_closes(
     world: World, clock: VirtualClock
 ) -> None:

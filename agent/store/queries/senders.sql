@@ -120,6 +120,13 @@ update sender_halt set closed_at = :now, closed_by = :by
 where portfolio_id = 0 and channel = :channel and sender = :sender and closed_at is null
   and country = any(:countries::text[]) and halted_at < :before and proof = any(:proofs::text[]);
 
+-- name: close_halt_cases
+-- Staff closed the breaker of a sender, in one country or wherever it was open: what its case asked for was done.
+update case_item c set closed_at = :now, closed_by = :by, detail = c.detail || jsonb_build_object('reason', :reason::text)
+where c.portfolio_id in (select id from portfolio) and c.kind = 'sender-halted' and c.closed_at is null
+  and case when :place::text is null then starts_with(c.subject, :route::text || ' ')
+           else c.subject = :route || ' ' || :place end;
+
 -- name: hold_halts
 -- Staff stop a sender that is out of order already: no message tries it until they say so.
 update sender_halt set probe_at = null, proof = 'staff', reason = :reason, opened_by = :by
