@@ -321,7 +321,9 @@ def test_version_changes_with_the_words_and_with_what_is_around_them_and_nothing
         return found.version
 
     assert version() == version(wording=NAIRA._replace(lender="Other", amount_minor=1))
-    reworded = {**TEXTS.sms, ("en", "overdue-3"): parse("pay {amount}")}
+    other = parse("pay {amount}")
+    assert isinstance(other, Template)
+    reworded = {**TEXTS.sms, ("en", "overdue-3"): other}
     assert version(replace(TEXTS, sms=reworded)) != version()
     frame = replace(TEXTS.frames["en"], opt_out="Text STOP to end.")
     assert version(replace(TEXTS, frames={**TEXTS.frames, "en": frame})) != version()
