@@ -61,8 +61,8 @@ class ReportBuilder:
         `run` may say: file, version, schedule, packs, portfolios, from, until (ISO 8601),
         virtual_days, loans, borrowers, events, events_applied, events_duplicate, events_rejected
         (reason to count), invariants (id, title, violations), stages (id, grade, offset_days, in
-        ladder order), rules (id to what it means, for the rules of packs), wall_seconds, phases
-        (name to seconds).
+        ladder order), rules (id to what it means, for the rules of packs), packs_of_rules (id to
+        the pack it stands in), wall_seconds, phases (name to seconds).
         """
         paths = LoanPaths(self._outcomes.standing(), self._opened)
         invariants = _invariants(run)
@@ -76,7 +76,9 @@ class ReportBuilder:
             peaks=self._messages.peaks(),
             hours=self._messages.hours(),
             currencies=self._messages.currencies(),
-            decisions=self._decisions.decisions(run.get("rules") or {}),
+            decisions=self._decisions.decisions(
+                run.get("rules") or {}, run.get("packs_of_rules") or {}
+            ),
             visits=paths.visits(),
             rolls=paths.rolls(_as_date(run.get("from")), _as_date(run.get("until"))),
             lateness=paths.lateness(),

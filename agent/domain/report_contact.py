@@ -181,10 +181,10 @@ class DecisionTally:
         offset = (date.fromisoformat(due_at[:10]) - date.fromisoformat(anchor)).days
         self.offsets[stage] = min(offset, self.offsets.get(stage, offset))
 
-    def decisions(self, stated: Mapping[str, str]) -> Decisions:
+    def decisions(self, stated: Mapping[str, str], packs: Mapping[str, str]) -> Decisions:
         """By verdict, by the last word on each notice, and by failing rule, most frequent first.
 
-        `stated` says what rules of the packs mean, as the packs word it.
+        `stated` says what rules of the packs mean, as the packs word it; `packs` in which they stand.
         """
         lines = [
             RuleLine(
@@ -192,6 +192,7 @@ class DecisionTally:
                 meaning(rule, stated),
                 self._rules[rule, "snooze"],
                 self._rules[rule, "cancel"],
+                packs.get(rule, ""),
             )
             for rule in {rule for rule, _ in self._rules}
         ]

@@ -116,10 +116,13 @@ class CurrencyLine:
 
 @dataclass(frozen=True, slots=True)
 class RuleLine:
+    """How often one rule failed; `pack` is empty for what the gate itself asks."""
+
     rule: str
     meaning: str
     snoozed: int
     cancelled: int
+    pack: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,8 @@ GATE_RULES = {
     "ENGINE-BAD-ZONE": "A time zone of the person is not known, so neither are the contact hours",
     "ENGINE-CALENDAR-MISSING": "Nobody confirmed that year's holidays yet: `duly conduct calendars`",
     "ENGINE-FACT-MISSING": "A fact that a rule needs was not known",
+    "ENGINE-PACK-MISSING": "The rules of a place or a named pack are not installed",
+    "ENGINE-RETENTION-CONFLICT": "One rule keeps the data longer than another allows: a person decides",
     "ENGINE-NO-COMMON-WINDOW": "No minute in 15 days at which every rule allows contact",
     "zone-unknown": "The person's time zone was not known, so neither were the contact hours",
 }

@@ -263,6 +263,14 @@ def _print_refused(console: "Console", document: dict[str, Any]) -> None:
         )
 
 
+def _print_packs(console: "Console", rules: list[dict[str, Any]]) -> None:
+    """What each pack changed, by rule; what the gate itself asks is in the report."""
+    for line in rules:
+        if line["pack"]:
+            changed = f"{line['snoozed']:,} waited, {line['cancelled']:,} called off"
+            console.print(f"  {line['pack']} {line['rule']}: {changed}", markup=False)
+
+
 def _print(console: "Console", document: dict[str, Any]) -> None:
     run_, head, speed = document["run"], document["headline"], document["speed"]
     twice = f" ({run_['events_duplicate']:,} told twice)" if run_["events_duplicate"] else ""
@@ -277,6 +285,7 @@ def _print(console: "Console", document: dict[str, Any]) -> None:
         f" {head['notices_cancelled']:,} cancelled with a reason; {head['payoffs']:,} payoffs,"
         f" {head['charge_offs']:,} charge-offs recommended"
     )
+    _print_packs(console, document["decisions"]["rules"])
     for line in document["invariants"]:
         if line["violations"]:
             examples = "; ".join(document["examples"].get(line["id"], ()))

@@ -98,11 +98,14 @@ def _tell(console: "Console", found: "Trail") -> None:
 def _line(console: "Console", entry: "Entry", zone: str) -> None:
     from rich.markup import escape
 
+    from agent.flows.trail import MARKS
+
     colour = _COLOURS[entry.kind]
     at = _clock(entry.at, zone)
     console.print(f"{at}  [{colour}]{entry.kind:9}[/{colour}] {escape(entry.text)}")
     for rule in entry.rules:
-        clause = f" [dim]({escape(rule.clause)})[/dim]" if rule.clause else ""
+        known = f"; {MARKS[rule.mark]}" if rule.mark in MARKS else ""
+        clause = f" [dim]({escape(rule.clause + known)})[/dim]" if rule.clause else ""
         console.print(f"{'':31}{escape(rule.id)}: {escape(rule.words)}{clause}")
     if "text" in entry.detail:
         console.print(f"{'':31}“{escape(entry.detail['text'])}”")

@@ -136,6 +136,12 @@ def _run(
             for rules in (pack.rules, pack.states)
             for rule in rules
         },
+        "packs_of_rules": {
+            rule.id: pack.id
+            for pack in told.packs
+            for rules in (pack.rules, pack.states)
+            for rule in rules
+        },
         "wall_seconds": seconds() - told.began,
         "phases": played.phases,
         **facts,

@@ -18,6 +18,12 @@ from agent.store.keyring import Keyring, Unreadable, body_place, unseal
 from agent.store.trail import LoanRecords, loans_named, records, waiting
 
 Notice = tuple[str, date]
+MARKS = {
+    "read": "read in the source",
+    "quoted": "read as others quote it",
+    "secondary": "from a report; the source itself was not read",
+    "memory": "not checked in any text",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +33,8 @@ class Rule:
     id: str
     words: str
     clause: str = ""
+    # how far the source was read: `MARKS` has it in words
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +185,7 @@ def _sources(packs: Sequence[Pack]) -> dict[str, Rule]:
         for rule in rules
     ]
     return {
-        identity: Rule(identity, source.phrase or meaning(identity, {}), source.clause)
+        identity: Rule(identity, source.phrase or meaning(identity, {}), source.clause, source.mark)
         for identity, source in stated
     }
 

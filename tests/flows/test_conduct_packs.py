@@ -12,7 +12,7 @@ from agent.domain.calendar import ZONE_DATA
 from agent.flows.dispatch import run_lane
 from agent.flows.invariants import check
 from agent.flows.rules import every_pack, installed
-from agent.flows.trail import Question, Trail, trail
+from agent.flows.trail import MARKS, Question, Trail, trail
 from agent.store.keyring import Keyring
 from tests.support.world import World, ladder_toml, stage_toml, utc
 
@@ -91,6 +91,7 @@ async def test_why_tells_rule_clause_and_words(town: World) -> None:
     rule = decision.rules[0]
     assert (rule.id, rule.clause) == ("MA-7.04-1F", "940 CMR 7.04(1)(f); 209 CMR 18.16(1)(d)")
     assert "two such communications" in rule.words
+    assert MARKS[rule.mark] == "read in the source"
 
 
 async def test_invariants_hold_attempts_against_the_hours_of_laws_too(town: World) -> None:

@@ -343,6 +343,12 @@ def test_amounts_are_told_per_currency() -> None:
     ]
 
 
+def test_rules_of_packs_name_their_pack() -> None:
+    made = [decision("snooze", ["MA-7.04-1F", "paid"])]
+    told = report(decisions=made, run={"packs_of_rules": {"MA-7.04-1F": "us-ma"}}).decisions.rules
+    assert {(line.rule, line.pack) for line in told} == {("MA-7.04-1F", "us-ma"), ("paid", "")}
+
+
 def test_decisions_count_by_rule_and_by_last_word() -> None:
     found = report(
         decisions=[
