@@ -52,6 +52,7 @@ class Script:
     double_callback: float = 0.0
     shuffle: bool = False
     statuses: tuple[str, ...] = ("sent", "delivered")
+    undelivered: float = 0.0  # share of messages that end so instead
     error_code: int | None = None
     delay: float = 0.05
     latency: float = 0.0
@@ -216,8 +217,10 @@ class StandIn:
                 return web.Response()
 
     async def _play(self, message: dict[str, Any]) -> None:
-        script, posts = self.script, []
-        for status in script.statuses:
+        script, posts, statuses = self.script, [], self.script.statuses
+        if script.undelivered and self.rng.random() < script.undelivered:
+            statuses = (*statuses[:-1], "undelivered")
+        for status in statuses:
             await asyncio.sleep(script.delay)
             message["status"] = status
             if message["date_sent"] is None:
