@@ -26,10 +26,14 @@ from agent.domain.conduct_caps import Cap, ChannelCap, Cooldown, Period, Scope, 
 from agent.domain.conduct_house import ContactWindow, DailyCap, RollingCap
 from agent.domain.conduct_params import STATE_PARAMS, wrong_params
 from agent.domain.conduct_window import Hours, QuietPreference, WeekWindow
+from agent.domain.conduct_words import (
+    COMMON,
+    out_of_order,
+    wrong_head,
+    wrong_source,
+    wrong_words,
+)
 
-OUTCOMES = (
-    "sent", "unknown", "conversation", "connected", "ring_no_answer", "voicemail", "not_connected",
-)  # fmt: skip
 _HOURS = 'two times as strings, ["08:00", "20:00"]'
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?)?")
 
@@ -61,6 +65,8 @@ def compile_pack(
     try:
         dates = _date(head, "effective_from"), _date(head, "effective_to")
         identity = _text(head, "id")
+        if out_of_order(*dates):
+            raise _Wrong("it ends before it begins", "swap effective_from and effective_to")
     except _Wrong as wrong:
         problems.append(PackProblem(str(head.get("id", "?")), wrong.what, wrong.fix))
     problems += _twice([*rules, *states])
@@ -81,14 +87,22 @@ def head_problems(raw: Mapping[str, Any]) -> Iterator[PackProblem]:
     for key in ("id", "version", "name", "level", "checked_on", "reviewed_by", "notice"):
         if not isinstance(head.get(key), str):
             yield PackProblem("pack", f"{key} is no string", f'write {key} = "…"')
+    for what, fix in wrong_head(head):
+        yield PackProblem("pack", what, fix)
     if "not legal advice" not in str(head.get("notice")).lower():
         yield PackProblem("pack", "the notice does not warn", 'say "not legal advice" in it')
     for rule in raw.get("rule", ()):
-        source = rule.get("source")
-        for key in ("clause", "phrase", "mark"):
-            if not isinstance(source, Mapping) or not isinstance(source.get(key), str):
-                fix = f'write {key} = "…" under [rule.source]'
-                yield PackProblem(str(rule.get("id", "?")), f"its source has no {key}", fix)
+        yield from _source_problems(rule)
+
+
+def _source_problems(rule: Mapping[str, Any]) -> Iterator[PackProblem]:
+    identity, source = str(rule.get("id", "?")), rule.get("source")
+    for key in ("clause", "phrase", "mark"):
+        if not isinstance(source, Mapping) or not isinstance(source.get(key), str):
+            fix = f'write {key} = "…" under [rule.source]'
+            yield PackProblem(identity, f"its source has no {key}", fix)
+    if isinstance(source, Mapping) and (wrong := wrong_source(source)) is not None:
+        yield PackProblem(identity, *wrong)
 
 
 def _twice(rules: list[Any]) -> Iterator[PackProblem]:
@@ -101,6 +115,8 @@ def _twice(rules: list[Any]) -> Iterator[PackProblem]:
 
 def _rule(raw: Mapping[str, Any], calendars: Calendars) -> ConductRule | StateRule:
     kind = raw.get("type")
+    for what, fix in wrong_words(raw):
+        raise _Wrong(what, fix)
     if isinstance(kind, str) and kind in STATE_PARAMS:
         return _state(kind, raw, calendars)
     match kind:
@@ -122,15 +138,8 @@ def _rule(raw: Mapping[str, Any], calendars: Calendars) -> ConductRule | StateRu
             raise _Wrong(f"this version cannot enforce rule type {other!r}", fix)
 
 
-# What every rule has; the rest are its type's own parameters.
-_COMMON = frozenset(
-    ("id", "type", "who", "channels", "source", "verified", "when", "waivable_by", "exempt",
-     "effective_from", "effective_to")
-)  # fmt: skip
-
-
 def _state(kind: str, raw: Mapping[str, Any], calendars: Calendars) -> StateRule:
-    params = {key: value for key, value in raw.items() if key not in _COMMON or key == "when"}
+    params = {key: value for key, value in raw.items() if key not in COMMON or key == "when"}
     for what, fix in wrong_params(kind, params):
         raise _Wrong(what, fix)
     return StateRule(_head(raw), params, calendars.get(str(params.get("calendar"))))
@@ -138,6 +147,8 @@ def _state(kind: str, raw: Mapping[str, Any], calendars: Calendars) -> StateRule
 
 def _head(raw: Mapping[str, Any]) -> Head:
     waiver = raw.get("waivable_by")
+    if out_of_order(_date(raw, "effective_from"), _date(raw, "effective_to")):
+        raise _Wrong("it ends before it begins", "swap effective_from and effective_to")
     return Head(
         _text(raw, "id"),
         _text(raw, "type"),
@@ -206,7 +217,7 @@ def _window(raw: Mapping[str, Any], calendars: Calendars) -> ConductRule:
 def _particular(raw: Mapping[str, Any]) -> bool:
     """Whether it binds only some people, some days or some contacts."""
     return any(
-        key in raw for key in _COMMON - {"id", "type", "channels", "source", "verified"}
+        key in raw for key in set(COMMON) - {"id", "type", "channels", "source", "verified"}
     ) or (raw.get("clock", "all_candidate_zones") != "all_candidate_zones")
 
 

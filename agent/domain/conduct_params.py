@@ -102,9 +102,13 @@ def _is(kind: Kind, value: Any) -> bool:
         case Kind.BOOL:
             return isinstance(value, bool)
         case Kind.NAMES:
-            return isinstance(value, list) and all(isinstance(name, str) for name in value)
+            return isinstance(value, list) and value != [] and all(map(_is_word, value))
         case Kind.FACTS:
             return isinstance(value, dict) and all(map(_is_fact, value.values()))
+
+
+def _is_word(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
 
 
 def _is_fact(value: Any) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from agent.flows.calendars import shipped_calendars
 from agent.flows.conduct_lint import lint
 from agent.flows.conduct_vectors import BadVectors, Ran, run, run_file, shipped_shelf
 from agent.flows.rules import line_of, problems_of, read_pack
@@ -14,10 +15,12 @@ from schedules import conduct_text
 
 FILE = Path(__file__).parents[1] / "support" / "vectors" / "conduct.json"
 VECTORS = json.loads(FILE.read_text("utf-8"))["vectors"]
+# ours: every window's boundary minutes, clocks that change, caps by date, maps at every edge
+EDGES = json.loads((FILE.parent / "edges.json").read_text("utf-8"))["vectors"]
 SHELF = shipped_shelf()
 
 
-@pytest.mark.parametrize("vector", VECTORS, ids=lambda vector: vector["id"])
+@pytest.mark.parametrize("vector", [*VECTORS, *EDGES], ids=lambda vector: vector["id"])
 def test_vector(vector: dict[str, Any]) -> None:
     if vector["kind"] == "sms_length" and find_spec("agent.domain.segments") is None:
         pytest.skip("lengths of texts are counted by another module")
@@ -121,3 +124,56 @@ def test_a_bad_rule_refuses_its_pack_with_file_line_and_fix() -> None:
     assert text.splitlines()[line - 1] == 'id = "DC-3814-D4A"'
     unwarned = conduct_text("us-dc").replace("not legal advice", "advice")
     assert isinstance(read_pack(unwarned, {}), tuple)
+
+
+PAST, DEBIT = 'level = "city"\neffective_to = "2026-01-01"', 'before = "debit"'
+HOURS, ATTORNEY = '["08:00", "21:00"]', 'reasons = ["attorney"]'
+SLIPS = [
+    ("us-dc", HOURS, "[08:00:00, 21:00:00]", "are no hours"),
+    ("us-dc", HOURS, '["8:00", "21:00"]', "are no hours"),
+    ("us-dc", HOURS, '["21:00", "08:00"]', "closes before it opens"),
+    ("us-dc", 'id = "DC-3814-K"', "id = 3814", "id is no string"),
+    ("us-dc", 'clause = "D.C. Code 28-3814(k)"', "clause = 2026-01-01", "its source has no clause"),
+    ("us-dc", 'channels = ["sms", "call", "ai_voice"]', 'channels = ["sms", true]', "no string"),
+    ("us-dc", 'channels = ["sms", "call", "ai_voice"]', 'channels = ["smss"]', "is not known"),
+    ("us-dc", 'who = ["third_party", "first_party"]', 'who = ["thirdparty"]', "is not known"),
+    ("us-dc", 'who = ["third_party", "first_party"]', "who = []", "who is empty"),
+    ("us-dc", "count = 4", "count = true", "no count"),
+    ("us-dc", "count = 4", "count = 4.0", "no count"),
+    ("us-dc", "count = 4", "count = 4\nlimit = 3", "frequency_cap has no limit"),
+    ("us-dc", 'counts = ["sent"]', 'counts = ["snet"]', "is not known"),
+    ("us-dc", 'scope = "debt"', 'scope = "loan"', "scope 'loan' is not known"),
+    ("us-dc", 'mark = "read"', 'mark = "seen"', "mark = 'seen' is not known"),
+    ("us-dc", 'before = "electronic_contact"', 'before = "texting"', "is not known"),
+    ("us-dc", 'level = "state"', 'level = "county"', "level = 'county' is not known"),
+    ("us-dc", 'level = "state"', 'level = "state"\ncountry = "US"', "a pack has no country"),
+    ("us-dc", 'places = ["US-DC"]', 'places = "US-DC"', "is no list of strings"),
+    ("us-dc", 'checked_on = "2026-11-21"', "checked_on = 2026-11-21", "checked_on is no string"),
+    ("us-dc", 'reviewed_by = ""', "reviewed_by = false", "reviewed_by is no string"),
+    ("us-dc", "[[rule]]", "[[rule", "at the end of an array"),
+    ("us-nyc-shield", 'effective_from = "2027-01-01"', 'effective_from = "2027-13-01"', "is no date"),
+    ("us-nyc-shield", 'level = "city"', PAST, "ends before it begins"),
+    ("us-fed-regf", ATTORNEY, "reasons = []", "is not of its type"),
+    ("us-fed-regf", ATTORNEY, ATTORNEY + '\neffect = "block"', "effect = 'block' is not known"),
+    ("us-fed-regf", "time_barred = true", "time_barred = 2026-01-01", "is not of its type"),
+    ("us-fed-regf", 'element = "opt_out_line"', 'element = "optout"', "no text can be read"),
+    ("us-fed-regf", "max = 1", "max = -1", "is not of its type"),
+    ("co-ley2300", 'calendar = "co-sample"', "", "hours of holidays, and no calendar"),
+    ("us-fed-payday", DEBIT, DEBIT + '\ncounts = ["sent"]\nmax = 2', "only messages are counted"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("name", "said", "slip", "told"), SLIPS)
+def test_a_slip_of_the_pen_refuses_the_whole_pack(
+    name: str, said: str, slip: str, told: str
+) -> None:
+    text = conduct_text(name)
+    assert said in text
+    bad = text.replace(said, slip, 1)
+    found = read_pack(bad, shipped_calendars())
+    assert isinstance(found, tuple), "it was taken"
+    problems = problems_of(f"{name}.toml", bad, found)
+    assert any(told in problem for problem in problems), problems
+    assert all(
+        problem.startswith(f"{name}.toml:") and problem.endswith(")") for problem in problems
+    )
