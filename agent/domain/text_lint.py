@@ -280,6 +280,10 @@ def _length(
             fix = f"write {forced.replacement!r}" if forced.replacement else "write it otherwise"
             what = f"{forced.character} ({forced.name}) makes the whole message UCS-2"
             yield Finding("ucs2", Severity.PROBLEM, locale, message, what, fix, at)
+        if (costly := next(forcing(rules.longest.lender), None)) is not None:
+            what = f"{costly.character} ({costly.name}) of the signature makes every message UCS-2"
+            fix = f"sign with {costly.replacement!r}" if costly.replacement else "sign otherwise"
+            yield Finding("ucs2", Severity.PROBLEM, locale, message, what, fix)
     if measured.count > PARTS_MAX:
         what = f"{measured.count} parts ({measured.units} units, {measured.encoding})"
         yield Finding(

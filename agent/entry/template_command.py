@@ -131,16 +131,25 @@ def _texts_of(folder: Path | None) -> dict[tuple[str, str], str]:
         return all_texts()
     if not folder.is_dir():
         raise Refused(f"{folder} is no folder; give one that holds <locale>/<message>.txt")
-    try:
-        found = {
-            (file.parent.name, file.name.removesuffix(".txt")): file.read_text("utf-8")
-            for file in sorted(folder.glob("*/*.txt"))
-        }
-    except UnicodeDecodeError as problem:
-        raise Refused(f"{folder} holds a text that is not UTF-8: {problem}") from None
+    found = {
+        (file.parent.name, file.name.removesuffix(".txt")): _read(file)
+        for file in sorted(folder.glob("*/*.txt"))
+    }
+    # a text has line breaks, not those of one system
+    found = {key: text.replace("\r\n", "\n") for key, text in found.items()}
     if not found:
         raise Refused(f"{folder} holds no text; they are named <locale>/<message>.txt")
     return found
+
+
+def _read(file: Path) -> str:
+    """A text without the mark that some editors put before it; its line breaks as they are."""
+    try:
+        return file.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as problem:
+        raise Refused(f"{file} is not UTF-8: {problem}; save it as UTF-8") from None
+    except OSError as problem:
+        raise Refused(f"{file} cannot be read: {problem.strerror or problem}") from None
 
 
 def _known_country(code: str) -> str:
@@ -293,12 +302,8 @@ def _counted_text(
     if (text is None) == (file is None):
         raise Refused("give a text, or --file F, or the name of a message with --locale L")
     if file is not None:
-        try:
-            written = file.read_bytes().decode("utf-8-sig")
-            # an editor ends the last line; every other line break is part of the text
-            return written.removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError) as problem:
-            raise Refused(f"{file} cannot be read: {problem}") from None
+        # an editor ends the last line; every other line break is part of the text
+        return _read(file).removesuffix("\n").removesuffix("\r")
     assert text is not None
     if locale is None:
         return text

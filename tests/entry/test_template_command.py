@@ -141,3 +141,16 @@ def test_a_language_that_readers_must_find_is_asked_for(tmp_path: Path) -> None:
     code, said = run("lint", str(folder.parent), "--locale", "en", "--locale", "sw")
     assert code == 1
     assert "sw/*: no text at all" in said
+
+
+def test_texts_of_other_editors_are_read_and_bad_ones_are_named(tmp_path: Path) -> None:
+    folder = tmp_path / "texts" / "en"
+    folder.mkdir(parents=True)
+    for name in names("en"):
+        raw = (text("en", name) or "").replace("\n", "\r\n").encode("utf-8-sig")
+        (folder / f"{name}.txt").write_bytes(raw)
+    assert run("lint", str(folder.parent)) == (0, "16 texts: nothing wrong\n")
+    (folder / "overdue-7.txt").write_bytes(b"caf\xe9")
+    code, said = run("lint", str(folder.parent))
+    assert code == 2
+    assert "overdue-7.txt is not UTF-8" in said

@@ -160,10 +160,18 @@ def test_signature_has_the_length_that_a_country_takes() -> None:
     held = replace(
         RULES, longest=RULES.longest._replace(lender="一家名字非常非常非常非常非常长的小额贷款公司")
     )
-    found = [one for one in linted(held) if "signature" in one.what]
+    found = [one for one in linted(held) if "a signature of" in one.what]
     assert {one.locale for one in found} == {"zh-CN"}
     marked = replace(RULES, longest=RULES.longest._replace(lender="【Quick】"))
     assert any("【 in the signature" in one.what for one in linted(marked))
+
+
+def test_signature_that_costs_every_message_is_named() -> None:
+    costly = replace(RULES, longest=RULES.longest._replace(lender="Fácil"))
+    found = [one for one in linted(costly) if one.rule == "ucs2"]
+    assert {one.locale for one in found} == {"en", "es", "id"}
+    assert found[0].what.startswith("á (U+00E1 LATIN SMALL LETTER A WITH ACUTE) of the signature")
+    assert found[0].fix == "sign with 'a'"
 
 
 def test_longest_values_have_the_longest_date_of_the_language() -> None:
