@@ -6,6 +6,7 @@ from typing import Any
 
 from agent.domain.calendar import BusinessCalendar, compile_calendar
 from agent.domain.conduct import Pack
+from agent.domain.conduct_ruling import ELSEWHERE
 from agent.flows.calendars import shipped_calendars
 from agent.flows.rules import problems_of, read_pack
 from schedules import calendar_names, calendar_text, conduct_names, conduct_text
@@ -57,6 +58,11 @@ def _to_review(where: str, raw: dict[str, Any]) -> list[str]:
     ]
     if unread:
         notes.append(f"{where}: not read in the source itself: {', '.join(unread)}")
+    notes += [
+        f"{where}: {rule['id']}: before a {rule['before']}, which Duly never does: only vectors ask it"
+        for rule in raw["rule"]
+        if rule.get("before") in ELSEWHERE
+    ]
     return notes
 
 

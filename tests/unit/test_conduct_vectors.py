@@ -112,6 +112,7 @@ def test_all_shipped_packs_pass_lint_and_ask_for_review() -> None:
     assert found.problems == ()
     assert found.packs >= 20
     assert any("us-fed-regf.toml: reviewed by nobody yet" in note for note in found.warnings)
+    assert any("CFPB-1041.8B: before a debit" in note for note in found.warnings)
 
 
 def test_a_bad_rule_refuses_its_pack_with_file_line_and_fix() -> None:

@@ -10,7 +10,16 @@ from hypothesis import strategies as st
 from agent.domain.conduct import ContactFacts, Pack
 from agent.domain.conduct_asked import facts_asked
 from agent.domain.conduct_ruling import Ruling
-from agent.domain.conduct_ways import Objection, Way, days_since, held_by, objections
+from agent.domain.conduct_ways import (
+    Objection,
+    Tried,
+    Way,
+    closed_by_opt_out,
+    days_since,
+    failed_in_a_row,
+    held_by,
+    objections,
+)
 from agent.domain.gate import Hold, Verdict, decide
 from agent.flows.rules import every_pack, pack
 from tests.support.conduct import pack_of
@@ -161,3 +170,78 @@ def test_what_goes_out_under_more_rules_would_go_out_under_fewer(
         assert both.point is not None
         alone = decide(told._replace(route=(both.point.channel,)), some, now)
         assert alone.verdict is Verdict.SEND
+
+
+LETTER = {"id": "LETTER", "type": "prior_notice", "before": "electronic_contact", "fact": "mailed"}
+AGENT = {"id": "AGENT", "type": "prior_notice", "before": "agent_contact", "fact": "told"}
+TOMORROW = datetime(2026, 3, 6, 23, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("rule", "facts", "expected"),
+    [
+        (LETTER, {"mailed": True}, []),
+        (LETTER, {"mailed": NOW.date()}, []),
+        (LETTER, {"mailed": NOW.date() + timedelta(1)}, [Objection("LETTER", Ruling.DEFER, TOMORROW)]),
+        (LETTER, {"mailed": False}, [Objection("LETTER", Ruling.DENY)]),
+        (LETTER, {"mailed": None}, [Objection("LETTER", Ruling.HOLD, None, "mailed")]),
+        (LETTER, {}, [Objection("LETTER", Ruling.HOLD, None, "mailed")]),
+        # where days are given, somebody has to say since when
+        ({**LETTER, "min_days": 3}, {"mailed": True}, [Objection("LETTER", Ruling.HOLD, None, "mailed")]),
+        ({**LETTER, "min_days": 3}, {"mailed": NOW.date() - timedelta(3)}, []),
+        (
+            {**LETTER, "min_days": 3}, {"mailed": NOW.date() - timedelta(2)},
+            [Objection("LETTER", Ruling.DEFER, TOMORROW)],
+        ),
+        ({**LETTER, "channels": ["email"]}, {}, []),
+        ({**LETTER, "before": "bureau_report"}, {}, []),
+        ({**LETTER, "before": "debit"}, {}, []),
+    ],
+)  # fmt: skip
+def test_a_contact_waits_for_what_comes_before_it(
+    rule: dict[str, Any], facts: dict[str, Any], expected: list[Objection]
+) -> None:
+    assert against(rule, **facts) == expected
+
+
+@pytest.mark.parametrize(
+    ("role", "expected"),
+    [
+        ("first_party", []),
+        ("third_party", [Objection("AGENT", Ruling.HOLD, None, "told")]),
+        (None, [Objection("AGENT", Ruling.HOLD, None, "role")]),
+    ],
+)
+def test_only_an_agent_makes_an_agents_contact(role: str | None, expected: list[Objection]) -> None:
+    assert against(AGENT, role) == expected
+
+
+@pytest.mark.parametrize(
+    ("more", "expected"),
+    [
+        ({}, 2),
+        ({"scope": "debt"}, 1),
+        ({"scope": "number"}, 2),
+        ({"reset_by": ["connected"]}, 3),
+        ({"counts": ["unknown"]}, 0),
+    ],
+)
+def test_tries_are_counted_one_after_the_other(more: dict[str, Any], expected: int) -> None:
+    rule = {"id": "R", "type": "attempt_limit", "max": 3, "counts": ["not_connected"], **more}
+    tries = (
+        Tried("not_connected"), Tried("sent"), Tried("not_connected", this_debt=False),
+        Tried("not_connected"),
+    )  # fmt: skip
+    (compiled,) = pack_of(rule).states
+    assert failed_in_a_row(compiled, tries) == expected
+    facts = against(rule, tries=tries)
+    assert bool(facts) is (expected >= 3)
+    assert against(rule) == [Objection("R", Ruling.HOLD, None, "tries")]
+
+
+def test_an_opt_out_is_named_where_its_rule_is_in_force() -> None:
+    rule = {"id": "EFFECT", "type": "opt_out_effect", "scope": "address_any_debt"}
+    for dates, expected in (({}, ["EFFECT"]), ({"effective_from": "2026-03-07"}, [])):
+        packs = (pack_of({**rule, **dates}),)
+        found = closed_by_opt_out(packs, "sms", "first_party", LAGOS, NOW)
+        assert [one.rule for one in found] == expected
