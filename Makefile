@@ -22,7 +22,7 @@ $(READY): requirements-dev.lock pyproject.toml
 	@touch $@
 
 demo: $(READY) ## run everything on this machine with invented borrowers and a sandbox phone
-	$(BIN)/duly demo
+	@$(BIN)/duly demo || test $$? -eq 130 # Ctrl-C is how it ends
 
 test: lint types contracts tests ## everything that must hold before a change lands
 
