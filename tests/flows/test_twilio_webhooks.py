@@ -1,6 +1,7 @@
 """Twilio's webhooks: only signed ones, stored before the answer, harmless to repeat."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, date, datetime, time, timedelta
@@ -354,7 +355,11 @@ async def test_what_follows_from_an_error_code(
             await office.post(
                 office.status_url(lane, token), told(sid, "undelivered", ErrorCode=code)
             )
-    assert await world.cases() == cases
+    # a filtered text is named with its version, which follows from its words
+    told_of = [
+        (kind, re.sub("@[0-9a-f]{8} ", " ", subject)) for kind, subject in await world.cases()
+    ]
+    assert told_of == cases
     assert await world.value("select count(*) from suppression") == suppressed
     assert await world.value("select status from contact_point") == "active"
     assert await world.rows("select state, code from attempt") == [("undelivered", code)]
