@@ -44,7 +44,22 @@ def hear_of_place(
         if placing.clues.get(name) != clue:
             placing.clues[name] = clue
             placing.stale = new = True
+    if _overtake(placing.clues, times):
+        placing.stale = new = True
     return new
+
+
+def _overtake(clues: dict[str, Any], times: dict[str, float]) -> bool:
+    """A statement stands for all else until a newer word points elsewhere. Whether that changed."""
+    before = "overtaken" in clues
+    stated, since = clues.get("stated"), times.get("stated", _NEVER)
+    device = clues.get("device", stated) != stated and times.get("device", _NEVER) > since
+    address = clues.get("address", {}).get("zones") or [stated]
+    moved = stated not in address and times.get("address", _NEVER) > since
+    clues.pop("overtaken", None)
+    if stated is not None and (device or moved):
+        clues["overtaken"] = True
+    return before != ("overtaken" in clues)
 
 
 def weigh(

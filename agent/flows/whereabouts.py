@@ -167,7 +167,7 @@ def _clues(known: Known) -> Iterable[Clue]:
     if "device" in kept:
         yield Clue(Evidence.DEVICE, (kept["device"],))
     if "stated" in kept:
-        yield Clue(Evidence.STATEMENT, (kept["stated"],), settles=True)
+        yield Clue(Evidence.STATEMENT, (kept["stated"],), settles="overtaken" not in kept)
 
 
 def _country(known: Known, clues: Iterable[Clue]) -> str | None:

@@ -114,6 +114,24 @@ async def test_a_number_that_comes_or_goes_weighs_anew_and_the_past_stays_known(
     assert [r["rev"] for r in rows] == [1, 2, 3]
 
 
+async def test_a_newer_word_that_points_elsewhere_ends_what_a_statement_replaced(
+    pool: Any, keyring: Any
+) -> None:
+    await give(desk(pool, keyring), opened("L", borrower=somebody("+12125550100")))
+    await give(desk(pool, keyring), updated("2024-02-01", stated_timezone=PACIFIC))
+    assert (await placed(pool))[0] == [PACIFIC]
+    await give(desk(pool, keyring), updated("2024-02-02", device_timezone=PACIFIC))
+    assert (await placed(pool))[0] == [PACIFIC], "it confirms the statement"
+    await give(desk(pool, keyring), updated("2024-01-15", device_timezone=MOUNTAIN))
+    assert (await placed(pool))[0] == [PACIFIC], "an older word says nothing new"
+    await give(desk(pool, keyring), updated("2024-03-01", device_timezone=MOUNTAIN))
+    assert set((await placed(pool))[0]) == {EASTERN, MOUNTAIN, PACIFIC}
+    await give(desk(pool, keyring), updated("2024-03-02", stated_timezone=PACIFIC))
+    assert (await placed(pool))[0] == [PACIFIC], "said again, it counts again"
+    await give(desk(pool, keyring), updated("2024-03-03", postal_code="60601"))
+    assert set((await placed(pool))[0]) == {EASTERN, CENTRAL, MOUNTAIN, PACIFIC}
+
+
 async def test_zones_that_the_ledger_names_move_the_days_of_loans_others_do_not(
     pool: Any, keyring: Any
 ) -> None:
