@@ -297,4 +297,5 @@ def _print(console: "Console", document: dict[str, Any]) -> None:
     if document["out"]:
         console.print(f"Written to {document['out']}: open report.html in a browser")
     if document["database"]:
-        console.print(f"Kept: duly invariants --database {document['database']}")
+        at = run_["until"]
+        console.print(f"Kept: duly invariants --database {document['database']} --at {at}")

@@ -52,6 +52,26 @@ def test_a_cut_gzip_is_played_as_far_as_it_goes_and_told(database_url: str, tmp_
     assert "invariants hold" in answer.out
 
 
+def test_a_message_that_fell_back_at_once_is_one_message(database_url: str, tmp_path: Path) -> None:
+    file, out, phones = tmp_path / "a.ndjson", tmp_path / "out", tmp_path / "phones.toml"
+    push = {"channel": "push", "provider": "fcm", "address": "token"}
+    text = {"channel": "sms", "address": "+2347010687970", "consent": {"source": "application"}}
+    who = {"id": "p", "locale": "en", "timezone": "Africa/Lagos", "contacts": [push, text]}
+    file.write_text(json.dumps(opened("L", borrower=who)))
+    phones.write_text('[[rule]]\nact = "refuse"\nchannel = "push"\nrefusal = "permanent"\n')
+    answer = duly(
+        "replay", str(file), "--phones", str(phones), "--out", str(out), "--until", "2024-02-01",
+        "--json", DULY_DATABASE_URL=database_url,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    sent = [orjson.loads(line) for line in (out / "messages.ndjson").read_bytes().splitlines()]
+    assert [(one["stage"], one["channel"]) for one in sent] == [
+        ("due-in-3-days", "sms"),
+        ("due-tomorrow", "sms"),
+    ]
+    assert orjson.loads(answer.out)["headline"]["messages"] == 2
+
+
 def test_a_file_without_an_event_says_why(tmp_path: Path) -> None:
     file = tmp_path / "a.ndjson"
     file.write_text('{"id": "x"}\n')

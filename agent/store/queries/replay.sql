@@ -1,5 +1,6 @@
 -- name: replay_messages
--- Everything that left, in order of time, with what it takes to read it again.
+-- Everything that left, in order of time, with what it takes to read it again. One instant may have two
+-- decisions to send: of a channel that refuses at once, and of the next one.
 select p.id as portfolio_id, p.name as portfolio, l.ref as loan, b.ref as borrower, b.data_key,
        coalesce(d.zone, l.zone) as zone,
        a.token, a.stage, a.channel, a.begun_at, a.anchor, a.amount_minor, a.currency, a.body, a.state
@@ -7,8 +8,12 @@ from attempt a
 join portfolio p on p.id = a.portfolio_id
 join loan l on l.portfolio_id = a.portfolio_id and l.id = a.loan_id
 join borrower b on b.portfolio_id = a.portfolio_id and b.id = a.borrower_id
-left join decision d on d.portfolio_id = a.portfolio_id and d.loan_id = a.loan_id and d.anchor = a.anchor
-                    and d.stage = a.stage and d.decided_at = a.begun_at and d.verdict = 'send'
+left join (
+    select portfolio_id, loan_id, anchor, stage, decided_at, min(zone) as zone from decision
+    where verdict = 'send'
+    group by portfolio_id, loan_id, anchor, stage, decided_at
+) d on d.portfolio_id = a.portfolio_id and d.loan_id = a.loan_id and d.anchor = a.anchor
+   and d.stage = a.stage and d.decided_at = a.begun_at
 where a.state not in ('refused', 'absent')
 order by a.begun_at, p.name, l.ref, a.anchor, a.stage, a.channel;
 
