@@ -1,8 +1,5 @@
 """`duly serve` as a person runs it: it answers, sends what is due, and ends well on SIGTERM."""
 
-import asyncio
-import json
-import signal
 from pathlib import Path
 
 import aiohttp
@@ -12,8 +9,9 @@ from aiohttp.test_utils import unused_port
 from agent.clock import SystemClock
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
-from tests.entry.command import DULY, duly, environment
+from tests.entry.command import duly
 from tests.support.phone_process import phone_process
+from tests.support.serving import ends, serving
 from tests.support.village import settle
 from tests.support.waiting import until
 
@@ -24,22 +22,6 @@ select exists (select from tick_slot) and 2 = (
     where datname = current_database() and query ilike 'listen%'
 )
 """
-
-
-async def serving(folder: Path, *arguments: str, **settings: str) -> asyncio.subprocess.Process:
-    return await asyncio.create_subprocess_exec(
-        DULY, "serve", *arguments, env=environment(**settings), cwd=folder,
-        stderr=asyncio.subprocess.PIPE,
-    )  # fmt: skip
-
-
-async def ends(process: asyncio.subprocess.Process) -> list[str]:
-    """End it; what it logged as an error."""
-    process.send_signal(signal.SIGTERM)
-    _, err = await process.communicate()
-    assert process.returncode == 0, err
-    lines = [json.loads(line) for line in err.splitlines()]
-    return [line["event"] for line in lines if line["level"] in {"error", "critical"}]
 
 
 async def test_one_process_sends_what_is_due_and_takes_its_receipts(

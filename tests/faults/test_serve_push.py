@@ -13,12 +13,12 @@ from agent.store.keyring import Keyring, contact_place, seal
 from tests.channels.ways import WAYS
 from tests.conftest import TEST_MASTER_KEY
 from tests.entry.command import duly
-from tests.faults.test_serve import ends, serving
 from tests.support.apple import apple
 from tests.support.browser import decrypt
 from tests.support.google import google
 from tests.support.push_keys import AUTH, p256_key, pem, service_account, subscription
 from tests.support.raw_http import raw_server
+from tests.support.serving import ends, serving
 from tests.support.village import settle
 from tests.support.waiting import until
 

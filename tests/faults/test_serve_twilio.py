@@ -16,10 +16,10 @@ from agent.clock import SystemClock
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
 from tests.entry.command import duly
-from tests.faults.test_serve import ends, serving
 from tests.support.phone_process import phone_process
 from tests.support.places import SHARED
 from tests.support.prism import PRISM, prism_runs
+from tests.support.serving import ends, serving
 from tests.support.twilio_process import twilio_process
 from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN
 from tests.support.village import settle

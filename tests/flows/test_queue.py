@@ -47,7 +47,7 @@ class Looked:
     async def __call__(self, lane: int, _stop: Stop | None = None) -> None:
         await self.at.put(lane)
 
-    async def next(self, seconds: float = 5) -> int:
+    async def next(self, seconds: float = 30) -> int:
         async with asyncio.timeout(seconds):
             return await self.at.get()
 
