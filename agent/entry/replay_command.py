@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from agent.flows.invariants import Finding
     from agent.flows.replay import History
 
+_AT_ONCE = 0.2
+
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
@@ -136,6 +138,8 @@ def _until(text: str | None) -> datetime | None:
 async def _replay(
     wish: _Wish, *, quiet: bool
 ) -> "tuple[Report, Sequence[Finding], Break | None, str | None]":
+    import asyncio
+
     from agent import config
     from agent.adapters.embedded import open_database
     from agent.clock import SystemClock, random_bytes
@@ -148,15 +152,23 @@ async def _replay(
         shipped_packs(wish.packs)
     except BadRules as problem:
         raise Refused(f"--packs: {problem}") from None
-    history, broken = _history(wish.file)
     stamp = SystemClock().now().strftime("%Y%m%d_%H%M%S")
     name = f"duly_replay_{stamp}_{random_bytes(3).hex()}"
     url = config.revealed(settings.database_url)
-    async with (
-        open_database(settings.data_dir, url) as server,
-        scratch_database(server, name, keep=wish.keep) as database_url,
-    ):
-        report, findings = await _play(wish, history, database_url, quiet=quiet)
+    # PostgreSQL starts meanwhile, unless it turns out at once that there is nothing to play
+    reading = asyncio.create_task(asyncio.to_thread(_history, wish.file))
+    await asyncio.wait([reading], timeout=_AT_ONCE)
+    if reading.done():
+        reading.result()
+    try:
+        async with (
+            open_database(settings.data_dir, url) as server,
+            scratch_database(server, name, keep=wish.keep) as database_url,
+        ):
+            history, broken = await reading
+            report, findings = await _play(wish, history, database_url, quiet=quiet)
+    finally:
+        await asyncio.wait([reading])
     return report, findings, broken, name if wish.keep else None
 
 

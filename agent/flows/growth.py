@@ -30,11 +30,10 @@ class Growth:
             return
         while self.until <= rows:
             self.until *= 2
-        async with self.pool.acquire() as conn:
-            await execute(conn, "gather_of_grown")
+        await look_at_grown(self.pool)
 
 
-async def gather_statistics(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
-    """Look at every table now: questions about whole tables are coming."""
+async def look_at_grown(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """Gather statistics of every table that is several times as long as when it was last looked at."""
     async with pool.acquire() as conn:
-        await execute(conn, "gather_statistics")
+        await execute(conn, "gather_of_grown")

@@ -13,7 +13,7 @@ import asyncpg
 
 from agent.domain.ladder import Ladder, LateMoment, Moment, late_moments, moments
 from agent.flows.portfolios import Portfolio, load_portfolios
-from agent.store.sql import Connection, execute, fetch, fetch_row
+from agent.store.sql import Connection, execute, fetch_row
 
 HORIZON = timedelta(hours=36)
 # A loan that was stored before the last pass may have become visible only after it: transactions
@@ -57,8 +57,9 @@ async def plan(
     `anew` forgets how far planning had come and looks at every loan again.
     """
     async with pool.acquire() as conn, conn.transaction():
-        mark = None if anew else await _mark(conn, portfolio)
-        zones = [row[0] for row in await fetch(conn, "zones_in_use", portfolio=portfolio.id)]
+        mark, zones = await _state(conn, portfolio)
+        if anew:
+            mark = None
         through = now + horizon
         made = 0
         for window in windows(mark, portfolio, now, through):
@@ -74,11 +75,14 @@ async def plan(
     return made
 
 
-async def _mark(conn: Connection, portfolio: Portfolio) -> Mark | None:
-    row = await fetch_row(conn, "plan_mark", portfolio=portfolio.id)
-    if row is None or row["schedule_version"] != portfolio.version:
-        return None
-    return Mark(row["schedule_version"], row["planned_at"], row["planned_through"])
+async def _state(conn: Connection, portfolio: Portfolio) -> tuple[Mark | None, Sequence[str]]:
+    """How far planning has come with this version of the schedule, and the zones to plan in."""
+    row = await fetch_row(conn, "plan_state", portfolio=portfolio.id)
+    assert row is not None
+    zones: Sequence[str] = row["zones"]
+    if row["schedule_version"] != portfolio.version:
+        return None, zones
+    return Mark(row["schedule_version"], row["planned_at"], row["planned_through"]), zones
 
 
 def windows(

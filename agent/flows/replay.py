@@ -134,10 +134,14 @@ class Replay:
         }
         self._taken_to = 0
         self._due = _Due()
+        self._looked = False
         self._stirred = False
         self._dirty = False
         self._planned_at = history.first - PLAN_EVERY
         self._growth = Growth(pool)
+        # the portfolios that the history may still bring
+        opened = (read.event for read in history.reads if isinstance(read.event.fact, Opened))
+        self._to_come = {event.portfolio or self._desk.default_portfolio for event in opened}
 
     async def run(self, until: datetime | None, progress: Progress) -> Played:
         """Play until nothing more can become due, or until an instant."""
@@ -147,7 +151,8 @@ class Replay:
         while True:
             while upcoming <= self.clock.now():
                 upcoming = next(clock_times)
-            await self._look_ahead()
+            if not self._looked:
+                await self._look_ahead()
             while self._idle_at(upcoming):
                 upcoming = next(clock_times)
             at = await self._next(upcoming)
@@ -157,7 +162,9 @@ class Replay:
             self.clock.advance_to(at)
             await self._step(at)
             progress(self._taken_to, at)
-            await self._hooks.after(at)
+            if self._hooks.after is not _nothing:
+                await self._hooks.after(at)
+                self._looked = False
         await self._end(until)
         return self.played
 
@@ -174,7 +181,7 @@ class Replay:
         async with self._pool.acquire() as conn:
             row = await fetch_row(conn, "next_instants")
         assert row is not None
-        self._due = _Due(*row)
+        self._due, self._looked = _Due(*row), True
 
     def _idle_at(self, upcoming: datetime) -> bool:
         """Whether a step at this clock time would find nothing to take in, to plan, to tell or to send."""
@@ -216,6 +223,7 @@ class Replay:
     async def _step(self, at: datetime) -> None:
         """Facts first, then what they and the hour call for."""
         self.played.steps += 1
+        self._looked = False
         await self._timed("intake", self._take(at))
         await self._timed("receipts", self._receipts(at))
         await self._timed("time", self._pass(at))
@@ -271,8 +279,11 @@ class Replay:
         self._dirty, self._planned_at = False, at
 
     async def _open_lanes(self, at: datetime) -> None:
+        if not self._to_come:
+            return
         async with self._pool.acquire() as conn:
             known = await load_portfolios(conn, at)
+        self._to_come -= known.keys()
         for portfolio in known.values():
             if portfolio.id not in self.lanes:
                 self.lanes[portfolio.id] = self._lane(portfolio)
@@ -293,11 +304,17 @@ class Replay:
 
     async def _dispatch(self, at: datetime) -> None:
         """Look where something is due; what this step itself makes due is found by the next look."""
+        before = self._due
+        if self._stirred:
+            await self._look_ahead()
+        wanted = _is_due(before.notice, at) or _is_due(self._due.notice, at)
         for lane in self.lanes.values():
-            if _is_due(self._due.look, at):
+            if _is_due(before.look, at):
                 await rescue(lane)
-            if self._stirred or _is_due(self._due.notice, at):
+                self._looked = False
+            if wanted:
                 self.played.counts.merge(await self._hooks.dispatch(lane))
+                self._looked = False
         self._stirred = False
 
     async def _end(self, until: datetime | None) -> None:

@@ -24,8 +24,8 @@ from channels.sandbox.network import Heard, SandboxNetwork
 from channels.sandbox.script import DEFAULT_SCRIPT, Act, Key, Receipts, Rule, Script
 
 # One dispatch in so many ends with the death of its worker, somewhere in its first messages.
-DEATHS = 0.12
-DIES_WITHIN = 12
+DEATHS = 0.25
+DIES_WITHIN = 3
 
 
 class Fault(StrEnum):

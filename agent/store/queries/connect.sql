@@ -4,10 +4,6 @@
 select null::bigint[], null::int[], null::smallint[], null::text[], null::date[], null::time[],
        null::timestamptz[], null::interval[], null::bytea[], null::jsonb[];
 
--- name: gather_statistics
--- Of every table: a database that is filled within minutes has none of its own yet.
-analyze;
-
 -- name: gather_of_grown
 -- Statistics of the tables whose files have grown to four times what PostgreSQL last saw of them.
 do $$

@@ -1,5 +1,6 @@
--- name: zones_in_use
--- Zones of loans that can still be planned, found by skipping through the index, not by a scan.
+-- name: plan_state
+-- How far planning has come with which version of the schedule, and the zones of loans that can still be
+-- planned, found by skipping through the index, not by a scan.
 with recursive z as (
     (select zone from loan where portfolio_id = :portfolio and status = 'open' and contact_ended_at is null
      order by zone limit 1)
@@ -10,7 +11,9 @@ with recursive z as (
             order by l.zone limit 1)
     from z where z.zone is not null
 )
-select zone from z where zone is not null;
+select zones.found as zones, m.schedule_version, m.planned_at, m.planned_through
+from (select coalesce(array_agg(zone), '{}') as found from z where zone is not null) zones
+left join plan_mark m on m.portfolio_id = :portfolio;
 
 -- name: plan_notices
 -- The plan of a window that was not planned before, in one statement: moments of the ladder meet loans
@@ -79,10 +82,6 @@ join late m on l.zone = m.zone and l.anchor_since > m.since_after and l.anchor_s
            and l.anchor <= m.anchor_max and l.anchor >= m.anchor_min
 where l.held_until is null or l.held_until <= m.due_at
 on conflict (portfolio_id, loan_id, anchor, stage) do nothing;
-
--- name: plan_mark
--- How far planning has come with which version of the schedule.
-select schedule_version, planned_at, planned_through from plan_mark where portfolio_id = :portfolio;
 
 -- name: set_plan_mark
 -- Remember how far planning has come.
