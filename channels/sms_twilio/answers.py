@@ -14,6 +14,7 @@ from collections.abc import Mapping
 
 import orjson
 
+from channels import http_once
 from channels.base import Accepted, Answer, Fault, Refusal, Refused, Unknown
 from channels.sms_twilio.codes import known_codes, refusal
 
@@ -38,11 +39,9 @@ def classify(status: int, headers: Mapping[str, str], body: bytes) -> Answer:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds to wait, where the provider says so in seconds; bounded, because it is only a wish."""
-    asked = headers.get("Retry-After", "").strip()
-    if not (asked.isascii() and asked.isdigit()) or len(asked) > 9:
-        return None
-    return min(float(asked), RETRY_AFTER_MAX)
+    """Seconds to wait, said in seconds or as a date; bounded, because it is only a wish."""
+    asked = http_once.retry_after(headers)
+    return None if asked is None else min(asked, RETRY_AFTER_MAX)
 
 
 def _json_object(body: bytes) -> dict[str, object] | None:

@@ -60,3 +60,20 @@ def test_only_a_201_with_a_message_id_accepts_and_only_a_4xx_refuses(
 )  # fmt: skip
 def test_how_long_to_wait(said: str, seconds: float | None) -> None:
     assert retry_after({"Retry-After": said}) == seconds
+
+
+@pytest.mark.parametrize(
+    ("said", "seconds"),
+    [
+        ("Wed, 21 Oct 2026 07:28:30 GMT", 30.0),
+        ("Wed, 21 Oct 2026 09:28:00 GMT", 3600.0),
+        ("Wed, 21 Oct 2026 07:27:00 GMT", 0.0),
+        ("21 Oct", None),
+    ],
+)
+def test_a_date_counts_from_the_providers_own_clock(said: str, seconds: float | None) -> None:
+    headers = {"Retry-After": said, "Date": "Wed, 21 Oct 2026 07:28:00 GMT"}
+    assert retry_after(headers) == seconds
+    answer = classify(429, headers, b"{}")
+    assert isinstance(answer, Refused)
+    assert answer.retry_after == seconds

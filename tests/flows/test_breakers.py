@@ -139,6 +139,29 @@ async def test_a_try_that_fails_again_keeps_it_open(world: World, clock: Virtual
     assert len(await world.cases()) == 1
 
 
+async def test_of_several_workers_one_tries_whether_it_works_again(
+    world: World, clock: Timeline
+) -> None:
+    """Half-open is one message, whoever comes first, not one a worker."""
+    await opened(world, phone(1), later=12)
+    provider = Provider(clock)
+    await dispatched(world, provider, carrier())
+    await say(world, provider.took[0][1], "failed", "30002")
+    for tries in (2, 3):
+        clock.advance_to(clock.now() + timedelta(minutes=5))
+        await wake(world)
+        lanes = [
+            await world.lane(channels={"sms": provider}, carriers={"sms": carrier()})
+            for _ in range(4)
+        ]
+        await clock.live(*(run_lane(lane) for lane in lanes))
+        assert len(provider.took) == tries
+    await say(world, provider.took[-1][1], "delivered")
+    await wake(world)
+    await clock.live(*(run_lane(lane) for lane in lanes))
+    assert len(provider.took) == 13
+
+
 @pytest.mark.parametrize(
     ("code", "seconds"),
     [("30001", 600), ("30022", 3600), ("30023", 3600), ("30027", 3600), ("63018", 600),
