@@ -1055,13 +1055,13 @@ ALTER TABLE ONLY public.attempt_archive_default
     ADD CONSTRAINT attempt_archive_default_pkey PRIMARY KEY (portfolio_id, begun_at, token);
 
 ALTER TABLE ONLY public.attempt
-    ADD CONSTRAINT attempt_pkey PRIMARY KEY (portfolio_id, token);
+    ADD CONSTRAINT attempt_pkey PRIMARY KEY (token, portfolio_id);
 
 ALTER TABLE ONLY public.borrower
     ADD CONSTRAINT borrower_pkey PRIMARY KEY (portfolio_id, id);
 
 ALTER TABLE ONLY public.borrower
-    ADD CONSTRAINT borrower_portfolio_id_ref_key UNIQUE (portfolio_id, ref);
+    ADD CONSTRAINT borrower_ref_portfolio_id_key UNIQUE (ref, portfolio_id);
 
 ALTER TABLE ONLY public.calendar_version
     ADD CONSTRAINT calendar_version_pkey PRIMARY KEY (portfolio_id, id);
@@ -1082,10 +1082,10 @@ ALTER TABLE ONLY public.contact_point
     ADD CONSTRAINT contact_point_portfolio_id_borrower_id_channel_address_key_key UNIQUE (portfolio_id, borrower_id, channel, address_key);
 
 ALTER TABLE ONLY public.decision
-    ADD CONSTRAINT decision_pkey PRIMARY KEY (portfolio_id, decided_at, id);
+    ADD CONSTRAINT decision_pkey PRIMARY KEY (portfolio_id, loan_id, anchor, stage, decided_at, id);
 
 ALTER TABLE ONLY public.decision_default
-    ADD CONSTRAINT decision_default_pkey PRIMARY KEY (portfolio_id, decided_at, id);
+    ADD CONSTRAINT decision_default_pkey PRIMARY KEY (portfolio_id, loan_id, anchor, stage, decided_at, id);
 
 ALTER TABLE ONLY public.duty_begun
     ADD CONSTRAINT duty_begun_pkey PRIMARY KEY (portfolio_id, borrower_id, loan_ref, rule, began_on);
@@ -1198,7 +1198,7 @@ CREATE INDEX attempt_archive_default_portfolio_id_loan_id_anchor_stage_idx ON pu
 
 CREATE INDEX attempt_by_provider ON public.attempt USING btree (portfolio_id, channel, provider_id) WHERE (provider_id IS NOT NULL);
 
-CREATE INDEX attempt_of_person ON public.attempt USING btree (portfolio_id, borrower_id, begun_at);
+CREATE INDEX attempt_of_person ON public.attempt USING btree (borrower_id, portfolio_id, begun_at);
 
 CREATE UNIQUE INDEX attempt_open_notice ON public.attempt USING btree (portfolio_id, loan_id, anchor, stage) WHERE (settled_at IS NULL);
 
@@ -1211,10 +1211,6 @@ CREATE INDEX confirmation_of_number ON public.confirmation USING btree (portfoli
 CREATE INDEX confirmation_open ON public.confirmation USING btree (deadline_at) WHERE (state = 'begun'::text);
 
 CREATE INDEX contact_point_by_address ON public.contact_point USING btree (portfolio_id, channel, address_key);
-
-CREATE INDEX decision_of_notice ON ONLY public.decision USING btree (portfolio_id, loan_id, anchor, stage);
-
-CREATE INDEX decision_default_portfolio_id_loan_id_anchor_stage_idx ON public.decision_default USING btree (portfolio_id, loan_id, anchor, stage);
 
 CREATE INDEX hold_ending ON public.hold USING btree (until_at) WHERE ((lifted_at IS NULL) AND (until_at IS NOT NULL));
 
@@ -1269,8 +1265,6 @@ ALTER INDEX public.attempt_archive_pkey ATTACH PARTITION public.attempt_archive_
 ALTER INDEX public.attempt_archive_of_notice ATTACH PARTITION public.attempt_archive_default_portfolio_id_loan_id_anchor_stage_idx;
 
 ALTER INDEX public.decision_pkey ATTACH PARTITION public.decision_default_pkey;
-
-ALTER INDEX public.decision_of_notice ATTACH PARTITION public.decision_default_portfolio_id_loan_id_anchor_stage_idx;
 
 ALTER INDEX public.notice_pkey ATTACH PARTITION public.notice_default_pkey;
 

@@ -9,16 +9,11 @@ limit :batch
 for update skip locked;
 
 -- name: lock_for_begin
--- Lock the people of a batch in order and raise their rev, and read what the gate needs of them.
-with locked as materialized (
-    select id from borrower
-    where portfolio_id = :portfolio and id = any(:ids::bigint[])
-    order by id
-    for update
-)
+-- Lock the people of a batch and raise their rev, and read what the gate needs of them. After
+-- `portfolio_shared` nothing but an index is walked, and only one index begins with the portfolio: hence
+-- they are locked in the order of their ids.
 update borrower b set rev = b.rev + 1
-from locked l
-where b.portfolio_id = :portfolio and b.id = l.id
+where b.portfolio_id = :portfolio and b.id = any(:ids::bigint[])
 returning b.id, b.ref, b.rev, b.locale, b.zones, b.data_key, b.region;
 
 -- name: points_for_gate
@@ -41,12 +36,12 @@ returning n.channel, n.address_key, n.rev;
 -- which each has one at most. Few have any.
 select s.channel, s.address_key, 'opted-out' as what, null::timestamptz as since
 from suppression s
-where s.portfolio_id = :portfolio and s.channel in ('push', 'sms')
+where s.portfolio_id = :portfolio and s.channel = any(:channels::text[])
   and s.address_key = any(:keys::bytea[]) and s.lifted_at is null
 union all
 select h.channel, h.address_key, 'held', null
 from hold h
-where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel in ('push', 'sms')
+where h.portfolio_id = :portfolio and h.scope = 'number' and h.channel = any(:channels::text[])
   and h.address_key = any(:keys::bytea[]) and h.lifted_at is null
   and h.from_at <= :now and (h.until_at is null or h.until_at > :now)
 union all
@@ -69,7 +64,8 @@ cross join lateral (
 with turn as materialized (
     select pg_advisory_xact_lock_shared(hashtext('portfolio'), :portfolio::int) as taken,
            set_config('enable_seqscan', 'off', true) as rows_by_index,
-           set_config('enable_bitmapscan', 'off', true) as in_its_order
+           set_config('enable_bitmapscan', 'off', true) as in_its_order,
+           set_config('enable_mergejoin', 'off', true) as and_by_key
 )
 select p.rev from turn cross join portfolio p where p.id = :portfolio for share of p;
 
@@ -118,15 +114,16 @@ where portfolio_id in (0, :portfolio) and resumed_at is null;
 
 -- name: notices_sending
 -- These notices are being sent; how many were. One with another fence is somebody else's. What most of a
--- batch share is told once and taken by place.
+-- batch share is told once and taken by place. That the portfolio is joined too leaves the planner nothing
+-- but a look for each by its whole key.
 with w as materialized (
-    select w.loan_id, (:anchors::date[])[w.step] as anchor, (:stages::text[])[w.step] as stage,
+    select :portfolio::int as portfolio_id, w.loan_id, (:anchors::date[])[w.step] as anchor, (:stages::text[])[w.step] as stage,
            (:fences::int[])[w.step] as fence, (:routes::smallint[])[w.step] as route
     from unnest(:loans::bigint[], :steps::int[]) as w (loan_id, step)
 ), sending as (
     update notice n set state = 'sending', fence = w.fence, route = w.route, next_at = :deadline
     from w
-    where n.portfolio_id = :portfolio and n.loan_id = w.loan_id and n.anchor = w.anchor
+    where n.portfolio_id = w.portfolio_id and n.loan_id = w.loan_id and n.anchor = w.anchor
       and n.stage = w.stage and n.fence = w.fence - 1 and n.closed_at is null
     returning 1
 )
@@ -134,14 +131,18 @@ select count(*) from sending;
 
 -- name: move_notices
 -- Notices after a decision or a receipt; a stale fence changes nothing.
+with w as materialized (
+    select :portfolio::int as portfolio_id, w.*
+    from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :fences::int[], :states::text[],
+                :nexts::timestamptz[], :routes::smallint[], :reasons::text[])
+         as w (loan_id, anchor, stage, fence, state, next_at, route, reason)
+)
 update notice n
 set state = w.state, next_at = coalesce(w.next_at, n.next_at), route = w.route, reason = w.reason,
     closed_at = case when w.state in ('waiting', 'sending', 'awaiting_receipt') then null
                      else :now::timestamptz end
-from unnest(:loans::bigint[], :anchors::date[], :stages::text[], :fences::int[], :states::text[],
-            :nexts::timestamptz[], :routes::smallint[], :reasons::text[])
-     as w (loan_id, anchor, stage, fence, state, next_at, route, reason)
-where n.portfolio_id = :portfolio and n.loan_id = w.loan_id and n.anchor = w.anchor
+from w
+where n.portfolio_id = w.portfolio_id and n.loan_id = w.loan_id and n.anchor = w.anchor
   and n.stage = w.stage and n.fence = w.fence and n.closed_at is null
 returning n.loan_id, n.anchor, n.stage;
 
