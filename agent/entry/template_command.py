@@ -76,7 +76,7 @@ def lint(
     rules = Rules(
         word_lists(),
         shorteners(),
-        frozenset(host.casefold() for host in allow_link or ()),
+        frozenset(map(_allowed, allow_link or ())),
         countries,
         LONGEST._replace(lender=lender),
         frozenset(locale or (_COMPLETE if folder is None else ())),
@@ -150,6 +150,14 @@ def _read(file: Path) -> str:
         raise Refused(f"{file} is not UTF-8: {problem}; save it as UTF-8") from None
     except OSError as problem:
         raise Refused(f"{file} cannot be read: {problem.strerror or problem}") from None
+
+
+def _allowed(given: str) -> str:
+    """A host of the lender's own; a whole top level would let in everybody."""
+    host = given.casefold().removeprefix("https://").partition("/")[0]
+    if "." not in host.strip(".") or not host.replace(".", "").replace("-", "").isalnum():
+        raise Refused(f"--allow-link {given}: write one host, as pay.lender.example")
+    return host
 
 
 def _known_country(code: str) -> str:

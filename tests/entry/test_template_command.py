@@ -154,3 +154,17 @@ def test_texts_of_other_editors_are_read_and_bad_ones_are_named(tmp_path: Path) 
     code, said = run("lint", str(folder.parent))
     assert code == 2
     assert "overdue-7.txt is not UTF-8" in said
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [("lender.example", 0), ("https://Lender.Example/", 0), ("pay.lender.example", 1), ("example", 2),
+     (".example", 2), ("lender example", 2), ("*.example", 2)],
+)  # fmt: skip
+def test_only_a_host_can_be_allowed(tmp_path: Path, given: str, code: int) -> None:
+    folder = tmp_path / "texts" / "en"
+    folder.mkdir(parents=True)
+    for name in names("en"):
+        (folder / f"{name}.txt").write_text(text("en", name) or "", "utf-8")
+    (folder / "overdue-7.txt").write_text("see https://lender.example/a for {amount}", "utf-8")
+    assert run("lint", str(folder.parent), "--allow-link", given)[0] == code
