@@ -15,7 +15,7 @@ from agent.domain.frame import Role
 from agent.domain.gate import Decision, Point, Verdict, good_for
 from agent.domain.ladder import Action, Problem
 from agent.domain.message import Composed, Wording, compose
-from agent.flows.carriers import Traffics, note_probes, note_turns, read_traffic
+from agent.flows.carriers import Traffic, Traffics, note_probes, note_turns, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, open_text_cases, store_acts
 from agent.flows.dispatch_case import Case, case_of, today_in
 from agent.flows.dispatch_conduct import Conduct, address_of, read_conduct
@@ -246,10 +246,10 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     if isinstance(composed, Problem):
         batch.moves.append(_move(case, NoticeState.FAILED, reason="no-text"))
         return
-    if (problem := _text_refused(row, composed, batch)) is not None:
-        batch.moves.append(_move(case, NoticeState.FAILED, reason=problem))
-        return
     if (traffic := batch.traffic.of(row.point.id)) is not None:
+        if (problem := _text_refused(row, composed, traffic)) is not None:
+            batch.moves.append(_move(case, NoticeState.FAILED, reason=problem))
+            return
         traffic.charge(composed.body)
     outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
@@ -259,10 +259,7 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     facts.contacts.setdefault(case.person.id, []).append((case.key, batch.now, row.point.channel))
 
 
-def _text_refused(row: PointRow, composed: Composed, batch: _Batch) -> str | None:
-    traffic = batch.traffic.of(row.point.id)
-    if traffic is None:
-        return None
+def _text_refused(row: PointRow, composed: Composed, traffic: Traffic) -> str | None:
     country = traffic.countries.get(row.point.id, "")
     refused = traffic.carrier.text_refused(country, composed.body)
     return None if refused is None else f"text-{refused}"
@@ -272,30 +269,24 @@ def _outgoing(
     case: Case, row: PointRow, composed: Composed, address: str, lane: Lane, batch: _Batch
 ) -> Outgoing:
     assert case.stage is not None
-    token = new_token(batch.now)
-    status_url = f"{lane.status_url}/{token}" if lane.status_url else None
+    token, channel, channels = new_token(batch.now), row.point.channel, case.stage.channels
     message = Message(
-        token, row.point.channel, row.provider, address, composed.title, composed.body,
-        batch.deadline, status_url, _good_for(case, row.point, lane, batch),
-        row.told_at, *_names(case, row.point.channel, lane),
+        token, channel, row.provider, address, composed.title, composed.body, batch.deadline,
+        f"{lane.status_url}/{token}" if lane.status_url else None,
+        _good_for(case, row.point, lane, batch), row.told_at,
+        *(_names(case, lane) if channel in lane.kept else _NAMELESS),
     )  # fmt: skip
     return Outgoing(
-        message,
-        case.key,
-        case.notice.fence + 1,
-        case.stage.channels.index(row.point.channel),
-        len(case.stage.channels),
-        case.stage.fallback_after,
-        row.point.id,
-        row.address_key,
-        case.person.id,
-    )
+        message, case.key, case.notice.fence + 1, channels.index(channel), len(channels),
+        case.stage.fallback_after, row.point.id, row.address_key, case.person.id,
+    )  # fmt: skip
 
 
-def _names(case: Case, channel: str, lane: Lane) -> tuple[str, str] | tuple[None, None]:
+_NAMELESS = (None, None)
+
+
+def _names(case: Case, lane: Lane) -> tuple[str, str]:
     """Opaque names of the notice and of the loan, by which a phone knows a double."""
-    if channel not in lane.kept:
-        return None, None
     portfolio, notice = lane.portfolio.id, case.notice
     loan = f"{portfolio}/{notice.loan_id}"
     return (
