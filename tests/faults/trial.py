@@ -82,6 +82,7 @@ class Plan:
     stops: int = 0
     waves: int = 3
     people: int = 130
+    parts_per_second: float = 1000.0
 
 
 @dataclass(slots=True)
@@ -374,7 +375,7 @@ async def trial(
             "database_url": url, "master_key": TEST_MASTER_KEY.hex(), "port": port,
             "public_url": f"http://127.0.0.1:{port}", "twilio_account_sid": ACCOUNT,
             "twilio_auth_token": AUTH_TOKEN, "twilio_from": SENDER,
-            "twilio_base_url": twilio.url, "twilio_parts_per_second": 1000.0,
+            "twilio_base_url": twilio.url, "twilio_parts_per_second": plan.parts_per_second,
             "lane_batch": 8, "send_concurrency": 4, "sweep_seconds": 0.1,
         }  # fmt: skip
         async with staff(folder, folder / "clock", settings) as hired:
