@@ -60,7 +60,7 @@ async def _prepare(shop: Shop, wanted: set[str]) -> tuple[str, str, str]:
 
 
 def _messages(shop: Shop) -> tuple[int, int]:
-    return shop.sized(2_000, 16_000, 40_000), shop.sized(60, 1_500, 4_000)
+    return shop.sized(2_000, 12_000, 40_000), shop.sized(60, 1_500, 4_000)
 
 
 async def _workers(shop: Shop, template: str, workers: int) -> Run:

@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable, Sequence
 from importlib import import_module
+from time import perf_counter
 
 from benchmarks.bars import BARS, Shown, Size
 from benchmarks.shop import Shop, Tell, open_shop
@@ -44,5 +45,7 @@ async def run(names: Sequence[str], size: Size, rounds: int, tell: Tell) -> list
         for suite, bars in SUITES.items():
             if wanted & set(bars):
                 measure: Measure = import_module(f"benchmarks.{suite}").measure
+                begun = perf_counter()
                 shown += await measure(shop, wanted & set(bars))
+                tell(f"{suite}: took {perf_counter() - begun:.0f} s")
     return shown
