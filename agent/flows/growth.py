@@ -37,3 +37,9 @@ async def look_at_grown(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
     """Gather statistics of every table that is several times as long as when it was last looked at."""
     async with pool.acquire() as conn:
         await execute(conn, "gather_of_grown")
+
+
+async def gather_statistics(pool: "asyncpg.Pool[asyncpg.Record]") -> None:
+    """Look at every table now: questions about whole tables are coming."""
+    async with pool.acquire() as conn:
+        await execute(conn, "gather_statistics")

@@ -16,7 +16,7 @@ from agent.domain.calendar import local_date
 from agent.domain.conduct import Pack
 from agent.domain.ladder import Ladder
 from agent.domain.report import Report, ReportBuilder, report_json
-from agent.flows.growth import look_at_grown
+from agent.flows.growth import gather_statistics
 from agent.flows.intake import Problem
 from agent.flows.invariants import Finding, check
 from agent.flows.replay import Played
@@ -49,7 +49,7 @@ async def write_out(
     """
     assert played.until is not None
     began = seconds()
-    await look_at_grown(pool)
+    await gather_statistics(pool)
     # nothing changes any more: one of the two works while PostgreSQL looks something up for the other
     checking = asyncio.create_task(check(pool, keyring, played.until, packs=told.packs))
     builder = ReportBuilder()

@@ -4,6 +4,11 @@
 select null::bigint[], null::int[], null::smallint[], null::text[], null::date[], null::time[],
        null::timestamptz[], null::interval[], null::bytea[], null::jsonb[];
 
+-- name: gather_statistics
+-- Of every table, the whole of partitioned ones among them, which nothing else looks at: questions that
+-- join such wholes go through them once for each row without it.
+analyze;
+
 -- name: gather_of_grown
 -- Statistics of the tables whose files have grown to four times what PostgreSQL last saw of them.
 do $$
