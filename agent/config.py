@@ -193,7 +193,7 @@ class Settings(BaseSettings):
         500, ge=1, le=5000, description="Notices one dispatch transaction takes up"
     )
     send_concurrency: int = Field(
-        64, ge=1, le=1000, description="Messages one worker has under way at once"
+        144, ge=1, le=1000, description="Messages one worker has under way at once"
     )
     worker_jobs: int = Field(4, ge=1, le=100, description="Lanes one worker serves at once")
     sweep_seconds: float = Field(
@@ -203,6 +203,12 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = Field(
         "info", description="Log lines below this are dropped"
     )
+
+    @field_validator("database_url", "redis_url", mode="before")
+    @classmethod
+    def _set(cls, value: object) -> object:
+        """Empty is unset: orchestrators write variables that have no value so."""
+        return None if isinstance(value, str) and not value.strip() else value
 
     @field_validator("api_keys", "webpush_hosts", mode="before")
     @classmethod

@@ -30,6 +30,16 @@ def test_nothing_set_is_enough() -> None:
     assert settings.redis_url is None
 
 
+@pytest.mark.parametrize("empty", ["", "  "])
+def test_an_empty_address_of_a_store_is_an_unset_one(
+    monkeypatch: pytest.MonkeyPatch, empty: str
+) -> None:
+    monkeypatch.setenv("DULY_DATABASE_URL", empty)
+    monkeypatch.setenv("DULY_REDIS_URL", empty)
+    settings = load()
+    assert (settings.database_url, settings.redis_url) == (None, None)
+
+
 def test_there_are_fewer_than_forty_and_each_has_help() -> None:
     assert len(Settings.model_fields) < 40
     assert [name for name, field in Settings.model_fields.items() if not field.description] == []
