@@ -193,7 +193,7 @@ class Settings(BaseSettings):
         500, ge=1, le=5000, description="Notices one dispatch transaction takes up"
     )
     send_concurrency: int = Field(
-        176, ge=1, le=1000, description="Messages one worker has under way at once"
+        160, ge=1, le=1000, description="Messages one worker has under way at once"
     )
     worker_jobs: int = Field(4, ge=1, le=100, description="Lanes one worker serves at once")
     sweep_seconds: float = Field(

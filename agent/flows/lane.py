@@ -26,11 +26,11 @@ class Limits:
     """How much is in flight at once. A batch is begun while the one before it is being sent.
 
     What is under way when a worker dies has to be found out, so it is no more than the cores can use: two
-    workers of 176 fill two cores at 20 ms an answer as two of 256 do.
+    workers of 160 fill two cores at 20 ms an answer as two of 256 do.
     """
 
     batch: int = BATCH
-    at_once: int = 176
+    at_once: int = 160
     record_every: int = 200
     record_within: timedelta = timedelta(milliseconds=50)
     spread_retries: bool = True
