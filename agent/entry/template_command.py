@@ -12,6 +12,8 @@ from agent.entry.output import PROBLEMS, AsJson, Refused, show
 from agent.entry.template_register import register as register_text
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from rich.console import Console
 
     from agent.domain.frame import Setting
@@ -67,7 +69,7 @@ def lint(
 ) -> None:
     """Every finding at once, each with what to do; lengths are at the longest plausible values."""
 
-    from agent.domain.text_lint import LONGEST, Rules, Severity, costs
+    from agent.domain.text_lint import LONGEST, Rules, costs
     from agent.domain.text_lint import lint as find
     from agent.flows.rules import shorteners, texts, word_lists
 
@@ -84,20 +86,26 @@ def lint(
     ladder = _ladder(schedule)
     found = find(raw, texts(), ladder, rules)
     found += _of_routes(raw, ladder, rules)
-    problems = sum(each.severity is Severity.PROBLEM for each in found)
-    document: dict[str, Any] = {
-        "texts": len(raw),
-        "problems": problems,
-        "warnings": len(found) - problems,
-        "findings": [asdict(each) for each in found],
-    }
+    document = _findings(found, len(raw))
     if folder is None:
         names = ("locale", "message", "encoding", "units", "parts")
         counted = costs(texts(), ladder, rules)
         document["costs"] = [dict(zip(names, row, strict=True)) for row in counted]
     show(document, as_json=as_json, pleasant=lambda console: _tell(console, found, len(raw)))
-    if problems:
+    if document["problems"]:
         raise typer.Exit(PROBLEMS)
+
+
+def _findings(found: "Sequence[Finding]", texts: int) -> dict[str, Any]:
+    from agent.domain.text_lint import Severity
+
+    problems = sum(each.severity is Severity.PROBLEM for each in found)
+    return {
+        "texts": texts,
+        "problems": problems,
+        "warnings": len(found) - problems,
+        "findings": [asdict(each) for each in found],
+    }
 
 
 def _of_routes(
