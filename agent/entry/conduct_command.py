@@ -32,18 +32,28 @@ def _vectors(
     as_json: AsJson = False,
     failed: Annotated[bool, typer.Option(help="Print only what did not pass.")] = False,
 ) -> None:
-    """Run rule test vectors: what passed, and the difference where one did not. Exit 1 on any."""
+    """Run rule test vectors: what passed, and the difference where one did not. Exit 1 on any.
+
+    A file that is none of vectors does not keep the others from running; it is bad use (exit 2).
+    """
     from agent.flows.conduct_vectors import BadVectors, run_file
 
-    try:
-        ran = [one for file in files for one in run_file(file)]
-    except BadVectors as problem:
-        raise Refused(str(problem)) from None
+    ran: list[Ran] = []
+    refused: list[str] = []
+    for file in files:
+        try:
+            ran += run_file(file)
+        except BadVectors as problem:
+            refused.append(str(problem))
+    if refused and not ran:
+        raise Refused("\n".join(refused))
     show(
         [_as_json(one) for one in ran],
         as_json=as_json,
         pleasant=lambda console: _print_ran(console, ran, only_failed=failed),
     )
+    if refused:
+        raise Refused("\n".join(refused))
     if not all(one.passed for one in ran):
         raise typer.Exit(PROBLEMS)
 

@@ -98,9 +98,11 @@ def run_file(path: Path) -> list[Ran]:
     vectors = raw.get("vectors") if isinstance(raw, dict) else None
     if not isinstance(vectors, list):
         raise BadVectors(f'{path}: write {{"vectors": [{{"id": …, "kind": …, "expect": …}}]}}')
+    if not vectors:
+        raise BadVectors(f"{path} holds no vectors: nothing was checked")
     odd = next((n for n, one in enumerate(vectors, 1) if not _is_vector(one)), None)
     if odd is not None:
-        needs = "id and kind as text, expect and given as objects"
+        needs = "id and kind as text, expect (not empty) and given as objects"
         raise BadVectors(f"{path}: vector {odd} must be an object with {needs}")
     try:
         shelf = _shelf(raw)
@@ -122,7 +124,10 @@ def _read(path: Path) -> Any:
 
 
 def _is_vector(vector: object) -> bool:
+    # one that expects nothing could not fail
     if not isinstance(vector, dict) or not isinstance(vector.get("expect"), dict):
+        return False
+    if not vector["expect"]:
         return False
     named = isinstance(vector.get("id"), str) and isinstance(vector.get("kind"), str)
     return named and isinstance(vector.get("given", {}), dict)

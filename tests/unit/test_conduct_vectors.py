@@ -1,6 +1,8 @@
 """Rule test vectors: all that came with the rules pass, and what is wrong is told."""
 
 import json
+import subprocess
+import sys
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -74,7 +76,7 @@ ONE = {"id": "W", "kind": "sms_length", "given": {"text": "abc"}, "expect": {"un
 
 
 ODD_VECTORS: list[dict[str, object]] = [
-    {"given": [1]}, {"expect": []}, {"id": None}, {"kind": ["contact"]},
+    {"given": [1]}, {"expect": []}, {"expect": {}}, {"id": None}, {"kind": ["contact"]},
 ]  # fmt: skip
 ODD_FILES: list[dict[str, object]] = [
     {"calendars": {"X": {}}}, {"calendars": [1]}, {"packs": ["x"]},
@@ -84,7 +86,7 @@ ODD_FILES: list[dict[str, object]] = [
 @pytest.mark.parametrize(
     "text",
     [
-        "", "{", "[]", '{"vectors": 1}', '{"vectors": [{"id": "W"}]}',
+        "", "{", "[]", '{"vectors": 1}', '{"vectors": []}', '{"vectors": [{"id": "W"}]}',
         *(json.dumps({"vectors": [ONE | odd]}) for odd in ODD_VECTORS),
         *(json.dumps({"vectors": [ONE], **odd}) for odd in ODD_FILES),
     ],
@@ -94,6 +96,18 @@ def test_a_file_without_vectors_is_refused(tmp_path: Path, text: str) -> None:
     file.write_text(text)
     with pytest.raises(BadVectors):
         run_file(file)
+
+
+def test_one_bad_file_hides_no_other(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.json", tmp_path / "bad.json"
+    good.write_text(json.dumps({"vectors": [ONE]}))
+    bad.write_text("{")
+    asked = ["conduct", "vectors", str(bad), str(good)]
+    command = [sys.executable, "-m", "agent", *asked]
+    done = subprocess.run(command, check=False, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "1 of 1 passed" in done.stdout
+    assert "bad.json is no JSON" in done.stderr
 
 
 def test_only_what_differs_is_told(tmp_path: Path) -> None:
