@@ -13,7 +13,7 @@ import hmac
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Protocol, Self
+from typing import NamedTuple, Protocol, Self
 
 import aiohttp
 import orjson
@@ -164,7 +164,7 @@ class FileLedger:
         self._path = path
         self._fd = -1
         self._seen: dict[str, None] = {}
-        self._waiting: list[tuple[bytes, asyncio.Future[Answer]]] = []
+        self._waiting: list[_Line] = []
         self._writing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -195,32 +195,52 @@ class FileLedger:
         if told.id in self._seen:
             return Acknowledged()
         done: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-        self._waiting.append((line(told) + b"\n", done))
+        self._waiting.append(_Line(told.id, line(told) + b"\n", done))
         async with self._writing:
             if not done.done():
                 await self._write_waiting()
-        answer = await done
-        if isinstance(answer, Acknowledged):
-            self._remember(told.id)
-        return answer
+        return await done
+
+    async def _write_waiting(self) -> None:
+        batch, self._waiting = self._waiting, []
+        text = b"".join(each.text for each in batch)
+        append = asyncio.ensure_future(asyncio.to_thread(_append, self._fd, text))
+        append.add_done_callback(lambda ended: self._answer(batch, ended))
+        # a thread cannot be called back: whoever is cancelled keeps the file until it has ended
+        interrupted: asyncio.CancelledError | None = None
+        while not append.done():
+            try:
+                await asyncio.wait([append])
+            except asyncio.CancelledError as cancelled:
+                interrupted = cancelled
+        if interrupted is not None:
+            raise interrupted
+
+    def _answer(self, batch: Sequence["_Line"], ended: "asyncio.Future[None]") -> None:
+        """What is in the file is remembered even if nobody waits for the answer any more."""
+        answer: Answer = Acknowledged()
+        if ended.cancelled():
+            answer = Delayed("file: interrupted")
+        elif (failure := ended.exception()) is not None:
+            answer = Delayed(f"file: {type(failure).__name__}")
+        for each in batch:
+            if isinstance(answer, Acknowledged):
+                self._remember(each.id)
+            if not each.done.done():
+                each.done.set_result(answer)
 
     def _remember(self, outcome_id: str) -> None:
         self._seen[outcome_id] = None
         if len(self._seen) > REMEMBERED_MAX:
             del self._seen[next(iter(self._seen))]
 
-    async def _write_waiting(self) -> None:
-        batch, self._waiting = self._waiting, []
-        answer: Answer = Delayed("file: interrupted")
-        try:
-            await asyncio.to_thread(_append, self._fd, b"".join(text for text, _ in batch))
-            answer = Acknowledged()
-        except OSError as failure:
-            answer = Delayed(f"file: {type(failure).__name__}")
-        finally:
-            for _, done in batch:
-                if not done.done():
-                    done.set_result(answer)
+
+class _Line(NamedTuple):
+    """An outcome on its way into the file."""
+
+    id: str
+    text: bytes
+    done: "asyncio.Future[Answer]"
 
 
 def _append(fd: int, data: bytes) -> None:

@@ -439,6 +439,23 @@ async def test_a_file_takes_outcomes_once_over_restarts(
     assert await unacked(pool, portfolio) == []
 
 
+async def test_what_was_being_written_as_its_feed_ended_is_in_the_file_once(tmp_path: Path) -> None:
+    told = [
+        Told("P", "A1", "Africa/Lagos", number, "account.cured", NOW, {}) for number in range(1, 41)
+    ]
+    path = tmp_path / "outcomes.ndjson"
+    async with FileLedger(path) as ledger:
+        under_way = [asyncio.create_task(ledger.deliver(each)) for each in told]
+        await asyncio.wait(under_way, return_when=asyncio.FIRST_COMPLETED)
+        for each in under_way:
+            each.cancel()
+        await asyncio.gather(*under_way, return_exceptions=True)
+        answers = [await ledger.deliver(each) for each in told]
+    assert answers == [Acknowledged()] * len(told)
+    lines = path.read_bytes().splitlines()
+    assert sorted(orjson.loads(text)["id"] for text in lines) == sorted(each.id for each in told)
+
+
 class Forgetful:
     """Fails at random places, forgetting nothing it acknowledged; order is checked at the first time."""
 
