@@ -57,13 +57,16 @@ async def plan(
     `anew` forgets how far planning had come and looks at every loan again.
     """
     async with pool.acquire() as conn, conn.transaction():
-        mark, zones = await _state(conn, portfolio)
+        mark, zones, last_pass = await _state(conn, portfolio)
         if anew:
             mark = None
         through = now + horizon
         made = 0
         for window in windows(mark, portfolio, now, through):
             made += await _plan_window(conn, portfolio, zones, window, now)
+        if last_pass is not None:
+            changed = Window(last_pass - OVERLAP, through, last_pass - OVERLAP)
+            made += await _reopen(conn, portfolio, zones, changed, now)
         await execute(
             conn,
             "set_plan_mark",
@@ -75,14 +78,17 @@ async def plan(
     return made
 
 
-async def _state(conn: Connection, portfolio: Portfolio) -> tuple[Mark | None, Sequence[str]]:
-    """How far planning has come with this version of the schedule, and the zones to plan in."""
+async def _state(
+    conn: Connection, portfolio: Portfolio
+) -> tuple[Mark | None, Sequence[str], datetime | None]:
+    """How far this version of the schedule is planned, the zones to plan in, the last pass of any."""
     row = await fetch_row(conn, "plan_state", portfolio=portfolio.id)
     assert row is not None
     zones: Sequence[str] = row["zones"]
     if row["schedule_version"] != portfolio.version:
-        return None, zones
-    return Mark(row["schedule_version"], row["planned_at"], row["planned_through"]), zones
+        return None, zones, row["planned_at"]
+    mark = Mark(row["schedule_version"], row["planned_at"], row["planned_through"])
+    return mark, zones, mark.planned_at
 
 
 def windows(
@@ -109,13 +115,26 @@ async def _plan_window(
     regular, late = moments_of(portfolio.ladder, zones, window, now)
     if not regular and not late:
         return 0
-    arrays = _arrays(regular, late)
+    arrays = _regular_arrays(regular) | _late_arrays(late)
     common: dict[str, Any] = {"portfolio": portfolio.id, "version": portfolio.version, "now": now}
     if window.changed_since is not None:
         since = window.changed_since
         return await execute(conn, "plan_changed", **arrays, **common, changed_since=since)
     entered_since = min((moment.since_after for _, moment in late), default=now)
     return await execute(conn, "plan_notices", **arrays, **common, entered_since=entered_since)
+
+
+async def _reopen(
+    conn: Connection, portfolio: Portfolio, zones: Sequence[str], window: Window, now: datetime
+) -> int:
+    """What was called off comes back where a loan came back to its due date since the last pass."""
+    late = late_of(portfolio.ladder, zones, window, now)
+    if not late:
+        return 0
+    return await execute(
+        conn, "reopen_notices", **_late_arrays(late), portfolio=portfolio.id,
+        version=portfolio.version, now=now, changed_since=window.changed_since,
+    )  # fmt: skip
 
 
 def moments_of(
@@ -128,24 +147,33 @@ def moments_of(
         for moment in moments(ladder, zone, window.after, window.until)
         if moment.not_after > now
     ]
-    late = [
+    return regular, late_of(ladder, zones, window, now)
+
+
+def late_of(
+    ladder: Ladder, zones: Sequence[str], window: Window, now: datetime
+) -> list[tuple[str, LateMoment]]:
+    """The same of loans that entered too late for a moment of their own."""
+    return [
         (zone, moment)
         for zone in zones
         for moment in late_moments(ladder, zone, window.after, window.until)
         if moment.not_after > now
     ]
-    return regular, late
 
 
-def _arrays(
-    regular: Sequence[tuple[str, Moment]], late: Sequence[tuple[str, LateMoment]]
-) -> dict[str, list[Any]]:
+def _regular_arrays(regular: Sequence[tuple[str, Moment]]) -> dict[str, list[Any]]:
     return {
         "r_zones": [zone for zone, _ in regular],
         "r_stages": [moment.stage for _, moment in regular],
         "r_anchors": [moment.anchor for _, moment in regular],
         "r_dues": [moment.due_at for _, moment in regular],
         "r_ends": [moment.not_after for _, moment in regular],
+    }
+
+
+def _late_arrays(late: Sequence[tuple[str, LateMoment]]) -> dict[str, list[Any]]:
+    return {
         "l_zones": [zone for zone, _ in late],
         "l_stages": [moment.stage for _, moment in late],
         "l_mins": [moment.anchor_min for _, moment in late],

@@ -7,7 +7,7 @@ when a receipt or a proof is due. Facts are taken in before anything is decided 
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from typing import NamedTuple
 
 import asyncpg
@@ -147,7 +147,7 @@ class Replay:
         """Play until nothing more can become due, or until an instant."""
         clock_times = self._clock_times()
         upcoming = next(clock_times)
-        await self._take(self._history.first)
+        await self._step(self._history.first)
         while True:
             while upcoming <= self.clock.now():
                 upcoming = next(clock_times)
@@ -169,13 +169,18 @@ class Replay:
         return self.played
 
     def _clock_times(self) -> Iterator[datetime]:
-        """The ladder's clock times in every zone, day by day."""
+        """The ladder's clock times in every zone, in order: a zone's day begins while another's ends."""
         zones = _zones(self._history.reads)
         clocks = sorted({stage.at for stage in self.ladder.stages})
         day: date = local_date(self._history.first, "UTC") - ONE_DAY
+        coming: set[datetime] = set()
         while True:
-            yield from sorted({instant(day, at, zone) for at in clocks for zone in zones})
+            coming |= {instant(day, at, zone) for at in clocks for zone in zones}
             day += ONE_DAY
+            # no zone's next day begins earlier than this
+            settled = datetime.combine(day, time(), UTC) - timedelta(hours=15)
+            yield from sorted(at for at in coming if at < settled)
+            coming = {at for at in coming if at >= settled}
 
     async def _look_ahead(self) -> None:
         async with self._pool.acquire() as conn:

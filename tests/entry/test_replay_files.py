@@ -78,3 +78,32 @@ def test_a_file_without_an_event_says_why(tmp_path: Path) -> None:
     answer = duly("replay", str(file))
     assert answer.code == 2
     assert "line 1 is refused: missing-field, type" in answer.err
+
+
+def test_a_loan_is_planned_from_its_first_instant_wherever_it_is(
+    database_url: str, tmp_path: Path
+) -> None:
+    # the first event falls on a step's time; Apia's next morning comes before St. John's evening
+    file, out = tmp_path / "a.ndjson", tmp_path / "out"
+    sms = {"channel": "sms", "consent": {"source": "application"}}
+    first, later = "2024-03-04T18:00:00-03:30", "2024-03-06T07:16:00+13:00"
+    events = [
+        opened(ref, at, borrower={"id": ref, "timezone": zone, "contacts": [sms | {"address": to}]},
+               installments=[{"number": 1, "due_on": due, "amount": "10.00"}])
+        for ref, at, zone, to, due in (
+            ("J", first, "America/St_Johns", "+17095550101", "2024-03-05"),
+            ("A", later, "Pacific/Apia", "+6857700001", "2024-03-06"),
+        )
+    ]  # fmt: skip
+    file.write_text("\n".join(map(json.dumps, events)))
+    answer = duly(
+        "replay", str(file), "--until", "2024-03-07", "--out", str(out),
+        DULY_DATABASE_URL=database_url,
+    )  # fmt: skip
+    assert answer.code == 0, answer.err
+    sent = [orjson.loads(line) for line in (out / "messages.ndjson").read_bytes().splitlines()]
+    assert [(one["loan"], one["stage"], one["sent_at"]) for one in sent][:3] == [
+        ("J", "due-tomorrow", first),
+        ("J", "due-today", "2024-03-05T09:00:00-03:30"),
+        ("A", "due-today", "2024-03-06T09:00:00+13:00"),
+    ]

@@ -83,6 +83,29 @@ join late m on l.zone = m.zone and l.anchor_since > m.since_after and l.anchor_s
 where l.held_until is null or l.held_until <= m.due_at
 on conflict (portfolio_id, loan_id, anchor, stage) do nothing;
 
+-- name: reopen_notices
+-- What was called off before anything was tried (paid, another anchor) comes back once, late, where the
+-- loan has come back to that anchor since (a payment bounced) and is still at that stage.
+with late as (
+    select * from unnest(:l_zones::text[], :l_stages::text[], :l_mins::date[], :l_maxs::date[],
+                         :l_sinces::timestamptz[], :l_dues::timestamptz[], :l_ends::timestamptz[])
+         as m (zone, stage, anchor_min, anchor_max, since_after, due_at, not_after)
+), back as materialized (
+    select l.id, l.anchor, m.stage, m.due_at, m.not_after
+    from loan l
+    join late m on l.zone = m.zone and l.anchor_since > m.since_after and l.anchor_since <= m.due_at
+               and l.anchor <= m.anchor_max and l.anchor >= m.anchor_min
+    where l.portfolio_id = :portfolio and l.status = 'open' and l.contact_ended_at is null
+      and l.anchor_since > :changed_since and l.anchor_since > l.opened_at
+      and (l.held_until is null or l.held_until <= m.due_at)
+)
+update notice n
+set state = 'waiting', reason = null, closed_at = null, schedule_version = :version::int,
+    due_at = b.due_at, not_after = b.not_after, next_at = b.due_at, planned_at = :now::timestamptz
+from back b
+where n.portfolio_id = :portfolio and n.loan_id = b.id and n.anchor = b.anchor and n.stage = b.stage
+  and n.state = 'cancelled' and n.fence = 0 and n.due_at < b.due_at;
+
 -- name: set_plan_mark
 -- Remember how far planning has come.
 insert into plan_mark (portfolio_id, schedule_version, planned_at, planned_through)
