@@ -32,7 +32,7 @@ from agent.domain.event import (
     Whereabouts,
 )
 from agent.domain.event_conduct import read_evidence, read_facts, read_quiet, read_waivers
-from agent.domain.money import AmountProblem, minor_units, parse_amount
+from agent.domain.money import AmountProblem, advised, minor_units, parse_amount
 
 EARLIEST_YEAR = 1970
 LATEST_YEAR = 2200
@@ -160,7 +160,7 @@ def positive_amount(value: object, currency: str, key: str = "amount") -> int:
     """Minor units above zero; raises the internal refusal that `parse_event` turns into a reason."""
     amount = parse_amount(value, currency)
     if isinstance(amount, AmountProblem):
-        raise _Bad(Reason.BAD_AMOUNT, f"{key}: {amount}")
+        raise _Bad(Reason.BAD_AMOUNT, f"{key}: {advised(amount, currency)}")
     if amount <= 0:
         raise _Bad(Reason.NOT_POSITIVE, key)
     return amount

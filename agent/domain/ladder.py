@@ -6,7 +6,8 @@ time in the loan's zone on the (business) day `offset_days` after the anchor. Tw
 - *regular*: the loan had its anchor when the moment came;
 - *late*: it entered (was opened, its anchor moved, a hold was lifted) after the moment. Then it
   gets one message, of the stage it is at, if that stage catches up: when the stage's clock time
-  next comes round, provided the loan is still at that stage then.
+  next comes round (on a business day, if the stage keeps to them), provided the loan is still at
+  that stage then.
 
 `moments` and `late_moments` say this for all loans, as rows that SQL joins to loans; `notices` says
 it for one loan and shares nothing with them but the moment of a stage. A test holds that they agree.
@@ -166,8 +167,10 @@ def _late_moments_of(ladder: Ladder, zone: str, day: date) -> tuple[LateMoment, 
     for index, stage in enumerate(ladder.stages):
         if stage.catch_up is CatchUp.SKIP:
             continue
+        if not _keeps(stage, ladder.calendar, day):
+            continue
         due_at = instant(day, stage.at, zone)
-        since_after = instant(day - ONE_DAY, stage.at, zone)
+        since_after = instant(_day_before(stage, ladder.calendar, day), stage.at, zone)
         last = _last_anchor_before(stage, ladder.calendar, zone, day, due_at)
         first = day - timedelta(days=LATE_DAYS_MAX)
         for rival in _rivals(ladder)[index]:
@@ -176,6 +179,19 @@ def _late_moments_of(ladder: Ladder, zone: str, day: date) -> tuple[LateMoment, 
             not_after = due_at + stage.not_after
             found.append(LateMoment(stage.id, first, last, since_after, due_at, not_after))
     return tuple(found)
+
+
+def _keeps(stage: Stage, calendar: BusinessCalendar | None, day: date) -> bool:
+    """Whether a stage may come on that day."""
+    return stage.shift is Shift.NONE or calendar is None or calendar.is_business_day(day)
+
+
+def _day_before(stage: Stage, calendar: BusinessCalendar | None, day: date) -> date:
+    """The last day before on which the stage may come."""
+    day -= ONE_DAY
+    while not _keeps(stage, calendar, day):
+        day -= ONE_DAY
+    return day
 
 
 @lru_cache(maxsize=64)
@@ -245,7 +261,7 @@ def notices(
         for stage in ladder.stages
     ]
     found = [(stage, at) for stage, at in walked if loan.anchor_since <= at]
-    found += _late(loan, walked)
+    found += _late(loan, walked, ladder.calendar)
     return tuple(
         Moment(stage.id, loan.anchor, at, at + stage.not_after)
         for stage, at in sorted(found, key=lambda item: item[1])
@@ -253,13 +269,17 @@ def notices(
     )
 
 
-def _late(loan: Plannable, walked: list[tuple[Stage, datetime]]) -> list[tuple[Stage, datetime]]:
+def _late(
+    loan: Plannable, walked: list[tuple[Stage, datetime]], calendar: BusinessCalendar | None
+) -> list[tuple[Stage, datetime]]:
     """At most one: stages are asked for the loan's place at the next time of their own clock."""
     found = []
     for stage, came_at in walked:
         day = local_date(loan.anchor_since, loan.zone) - ONE_DAY
         while instant(day, stage.at, loan.zone) < loan.anchor_since:
             day += ONE_DAY
+        if stage.shift is not Shift.NONE:
+            day = shift(day, calendar, Shift.NEXT)
         at = instant(day, stage.at, loan.zone)
         come = [other for other, moment in walked if moment <= at]
         missed = came_at < loan.anchor_since

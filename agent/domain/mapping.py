@@ -15,7 +15,7 @@ from typing import Any
 from agent.domain.calendar import instant
 from agent.domain.event import Reason, Rejected
 from agent.domain.event_reading import EARLIEST_YEAR, LATEST_YEAR
-from agent.domain.money import decimal_text, minor_units
+from agent.domain.money import decimal_text, example_amount, minor_units
 
 NOON = time(12)
 # How a field of the event is written: what kind of text its column holds, and where it goes.
@@ -294,15 +294,25 @@ def _shape(decimal: str, thousands: str | None) -> re.Pattern[str]:
 def _amount(text: str, column: str, style: Style, currency: str) -> str:
     """As ledgers write it; grouping that does not fit is refused, for it may be a decimal sign."""
     if not _shape(style.decimal, style.thousands).fullmatch(text):
-        raise BadCell(Reason.BAD_AMOUNT, column)
+        raise BadCell(Reason.BAD_AMOUNT, _amount_wanted(column, style, currency))
     if style.thousands:
         text = text.replace(style.thousands, "")
     text = text.replace(style.decimal, ".")
     if not style.minor:
         return text
     if "." in text or minor_units(currency) is None or len(text) > 17:
-        raise BadCell(Reason.BAD_AMOUNT, column)
+        raise BadCell(Reason.BAD_AMOUNT, _amount_wanted(column, style, currency))
     return decimal_text(int(text), currency)
+
+
+def _amount_wanted(column: str, style: Style, currency: str) -> str:
+    """The column, and what this mapping takes for an amount: an example of ours, never the cell."""
+    right = example_amount(currency)
+    if style.minor:
+        return (
+            f'{column}: right is a whole number of minor units such as "{right.replace(".", "")}"'
+        )
+    return f'{column}: by this mapping right is "{right.replace(".", style.decimal)}"'
 
 
 def _moment(text: str, column: str, style: Style, form: str | None) -> datetime:

@@ -39,6 +39,21 @@ class AmountProblem(StrEnum):
     TOO_LARGE = "too-large"
 
 
+def advised(problem: AmountProblem, currency: str) -> str:
+    """A problem and what would have been right: an example of ours, never the value itself."""
+    if problem is AmountProblem.UNKNOWN_CURRENCY:
+        return f"{problem}"
+    if problem is AmountProblem.TOO_LARGE:
+        return f'{problem}; the largest is "{decimal_text(LARGEST, currency)}"'
+    return f'{problem}; right is text such as "{example_amount(currency)}"'
+
+
+def example_amount(currency: str) -> str:
+    """Sixteen hundred and a half, as far as a currency has halves: `1600.50`."""
+    digits = _EXPONENTS.get(currency, 2)
+    return decimal_text(16005 * 10**digits // 10, currency)
+
+
 def minor_units(currency: str) -> int | None:
     """Decimal digits of a currency by ISO 4217; None if it is not an active currency code."""
     return _EXPONENTS.get(currency)

@@ -156,7 +156,7 @@ async def _replay(
     name = f"duly_replay_{stamp}_{random_bytes(3).hex()}"
     url = config.revealed(settings.database_url)
     # PostgreSQL starts meanwhile, unless it turns out at once that there is nothing to play
-    reading = asyncio.create_task(asyncio.to_thread(_history, wish.file))
+    reading = asyncio.create_task(asyncio.to_thread(_history, wish.file, wish.until))
     await asyncio.wait([reading], timeout=_AT_ONCE)
     if reading.done():
         reading.result()
@@ -172,7 +172,7 @@ async def _replay(
     return report, findings, broken, name if wish.keep else None
 
 
-def _history(path: Path) -> "tuple[History, Break | None]":
+def _history(path: Path, until: datetime | None) -> "tuple[History, Break | None]":
     """What `duly import` would take of the same file, and where it breaks off."""
     from agent.flows.import_file import lines_or_elements
     from agent.flows.import_source import Source, Unusable
@@ -188,6 +188,11 @@ def _history(path: Path) -> "tuple[History, Break | None]":
         bad = history.unreads[0] if history.unreads else None
         why = f"; line {bad.line} is refused: {bad.reason}, {bad.detail}" if bad else ""
         raise Refused(f"{path} holds no ledger event{why}; README.md shows what one looks like")
+    if until is not None and until < history.first:
+        first = history.first.isoformat()
+        raise Refused(
+            f"--until {until.isoformat()}: nothing has happened by then, {path} begins at {first}"
+        )
     return history, source.broken
 
 

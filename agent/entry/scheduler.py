@@ -5,11 +5,14 @@ that two schedulers do no harm and a missed trigger costs nothing.
 """
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import UTC, timedelta
 
 import asyncpg
 import structlog
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES, JobSubmissionEvent
 from apscheduler.schedulers.asyncio import AsyncIOScheduler
 from apscheduler.triggers.interval import IntervalTrigger
 
@@ -81,6 +84,11 @@ class Ticker:
         self._owner = owner
         self._leadership = leadership
         self._running: set[asyncio.Task[None]] = set()
+        self._skipped: Counter[str] = Counter()
+
+    def skip(self, event: JobSubmissionEvent) -> None:
+        """A trigger came while its job still ran: nothing is lost, the next slot does the work of both."""
+        self._skipped[event.job_id] += 1
 
     async def run(self, duty: Duty, work: Work, *, rescue: bool = False) -> None:
         """One tick of a duty; a failure is logged and the next trigger tries again."""
@@ -88,6 +96,13 @@ class Ticker:
         if task is not None:
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        try:
+            await self._tick(duty, work, rescue=rescue)
+        finally:
+            if times := self._skipped.pop(_job_id(duty, rescue=rescue), 0):
+                _log.info("tick_overran", duty=duty.name, rescue=rescue, triggers_skipped=times)
+
+    async def _tick(self, duty: Duty, work: Work, *, rescue: bool) -> None:
         try:
             if self._leadership is not None and not await self._leadership.held():
                 return
@@ -118,17 +133,26 @@ def triggers(
         timezone=UTC,
         job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
     )
+    # it would warn at each of them; `tick_overran` says once how many there were
+    logging.getLogger("apscheduler.scheduler").setLevel(logging.ERROR)
+    scheduler.add_listener(ticker.skip, EVENT_JOB_MAX_INSTANCES)
     for duty in duties:
         if duty.name not in works:
             continue
         arguments = [duty, works[duty.name]]
         scheduler.add_job(
-            ticker.run, _every(duty.every), arguments, id=duty.name, next_run_time=clock.now()
-        )
+            ticker.run, _every(duty.every), arguments, id=_job_id(duty, rescue=False),
+            next_run_time=clock.now(),
+        )  # fmt: skip
         scheduler.add_job(
-            ticker.run, _every(RESCUE_EVERY), arguments, {"rescue": True}, id=f"{duty.name}:rescue"
-        )
+            ticker.run, _every(RESCUE_EVERY), arguments, {"rescue": True},
+            id=_job_id(duty, rescue=True),
+        )  # fmt: skip
     return scheduler
+
+
+def _job_id(duty: Duty, *, rescue: bool) -> str:
+    return f"{duty.name}:rescue" if rescue else duty.name
 
 
 def _every(period: timedelta) -> IntervalTrigger:

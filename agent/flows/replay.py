@@ -144,7 +144,10 @@ class Replay:
         self._to_come = {event.portfolio or self._desk.default_portfolio for event in opened}
 
     async def run(self, until: datetime | None, progress: Progress) -> Played:
-        """Play until nothing more can become due, or until an instant."""
+        """Play until nothing more can become due, or until an instant, that instant included."""
+        if until is not None and until < self._history.first:
+            self.played.until = until
+            return self.played
         clock_times = self._clock_times()
         upcoming = next(clock_times)
         await self._step(self._history.first)
@@ -156,17 +159,25 @@ class Replay:
             while self._idle_at(upcoming):
                 upcoming = next(clock_times)
             at = await self._next(upcoming)
-            if at is None or (until is not None and at > until):
+            if at is None:
                 break
-            await self._hooks.before(at)
-            self.clock.advance_to(at)
-            await self._step(at)
-            progress(self._taken_to, at)
-            if self._hooks.after is not _nothing:
-                await self._hooks.after(at)
-                self._looked = False
+            if until is not None and at > until:
+                # a bucket and a fact wake nobody: what of them came since the last step is known, too
+                if until > self.clock.now():
+                    await self._visit(until, progress)
+                break
+            await self._visit(at, progress)
         await self._end(until)
         return self.played
+
+    async def _visit(self, at: datetime, progress: Progress) -> None:
+        await self._hooks.before(at)
+        self.clock.advance_to(at)
+        await self._step(at)
+        progress(self._taken_to, at)
+        if self._hooks.after is not _nothing:
+            await self._hooks.after(at)
+            self._looked = False
 
     def _clock_times(self) -> Iterator[datetime]:
         """The ladder's clock times in every zone, in order: a zone's day begins while another's ends."""

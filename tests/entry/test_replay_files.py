@@ -107,3 +107,11 @@ def test_a_loan_is_planned_from_its_first_instant_wherever_it_is(
         ("J", "due-today", "2024-03-05T09:00:00-03:30"),
         ("A", "due-today", "2024-03-06T09:00:00+13:00"),
     ]
+
+
+def test_an_end_before_the_beginning_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_bytes(NDJSON)
+    answer = duly("replay", str(file), "--until", "2023-12-30")
+    assert answer.code == 2
+    assert "begins at 2023-12-31T09:00:00+00:00" in answer.err

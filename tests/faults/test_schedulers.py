@@ -6,10 +6,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime, timedelta
 
 import asyncpg
+import pytest
+import structlog
+from apscheduler.events import EVENT_JOB_MAX_INSTANCES
 
 from agent.clock import SystemClock
 from agent.entry.scheduler import Leadership, Ticker, serve_scheduler, triggers
-from agent.flows.ticks import Duty
+from agent.flows.ticks import DUTIES, Duty
 from tests.support.waiting import until
 
 CLOCK = SystemClock()
@@ -84,3 +87,41 @@ async def test_a_stop_lets_ticks_end(pool: asyncpg.Pool) -> None:
     stop.set()
     assert await serving == 0
     assert await pool.fetchval("select counts from tick_slot where duty = 'plan'") == {"planned": 7}
+
+
+async def test_triggers_neither_pile_up_nor_go_stale(pool: asyncpg.Pool) -> None:
+    works = {duty.name: fine for duty in DUTIES}
+    scheduler = triggers(Ticker(pool, CLOCK, "a"), CLOCK, works)
+    scheduler.start(paused=True)
+    jobs = {job.id: job for job in scheduler.get_jobs()}
+    scheduler.shutdown(wait=False)
+    assert jobs.keys() == {name for duty in DUTIES for name in (duty.name, f"{duty.name}:rescue")}
+    settings = {(job.coalesce, job.max_instances, job.misfire_grace_time) for job in jobs.values()}
+    assert settings == {(True, 1, None)}
+
+
+async def test_a_tick_that_takes_long_is_one_line_and_no_warning(
+    pool: asyncpg.Pool, caplog: pytest.LogCaptureFixture
+) -> None:
+    late, ended = asyncio.Event(), asyncio.Event()
+
+    async def slow(_now: datetime) -> Mapping[str, int]:
+        await late.wait()
+        ended.set()
+        return {}
+
+    with structlog.testing.capture_logs() as said:
+        ticker = Ticker(pool, CLOCK, "a")
+        scheduler = triggers(ticker, CLOCK, {"fast": slow}, (FAST,))
+        scheduler.add_listener(lambda _: late.set(), EVENT_JOB_MAX_INSTANCES)
+        scheduler.start()
+        await asyncio.wait_for(ended.wait(), 10)
+        scheduler.pause()
+        assert await ticker.drain()
+        scheduler.shutdown(wait=False)
+    lines = [line for line in said if line["event"] == "tick_overran"]
+    assert [(line["duty"], line["rescue"], line["log_level"]) for line in lines][:1] == [
+        ("fast", False, "info")
+    ]
+    assert lines[0]["triggers_skipped"] >= 1
+    assert not [one for one in caplog.records if one.name.startswith("apscheduler")]

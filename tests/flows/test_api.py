@@ -83,6 +83,26 @@ async def test_events_are_taken_once(client: Client, pool: Pool) -> None:
     assert await pool.fetchval("select count(*) from loan") == 2
 
 
+async def test_an_amount_that_is_no_text_is_told_what_to_send(client: Client) -> None:
+    bad = opened("L1")
+    bad["data"]["installments"][0]["amount"] = 6500.5
+    for kind, body in (
+        ("application/cloudevents-batch+json", orjson.dumps([bad])),
+        ("application/x-ndjson", orjson.dumps(bad)),
+    ):
+        headers = {"Content-Type": kind, **ALL}
+        async with client.post("/v1/events", data=body, headers=headers) as response:
+            answer = await response.json()
+        assert answer["problems"] == [
+            {
+                "event": 1,
+                "reason": "bad-amount",
+                "detail": "installments.amount: number-with-a-point-write-it-as-text;"
+                ' right is text such as "1600.50"',
+            }
+        ]
+
+
 async def test_lines_are_taken_and_nothing_personal_comes_back(client: Client) -> None:
     bad = {**opened("L9", "+2348099999999"), "time": "no time at all"}
     lines = b"\n".join(

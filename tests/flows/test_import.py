@@ -202,10 +202,10 @@ def test_the_error_file_lists_what_stayed_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("amount", "detail"),
     [
-        (1600.5, "number-with-a-point-write-it-as-text"),
-        ("1,600.00", "not-a-decimal"),
-        ("1600.005", "more-digits-than-the-currency-has"),
-        ("9" * 30, "too-large"),
+        (1600.5, 'number-with-a-point-write-it-as-text; right is text such as "1600.50"'),
+        ("1,600.00", 'not-a-decimal; right is text such as "1600.50"'),
+        ("1600.005", 'more-digits-than-the-currency-has; right is text such as "1600.50"'),
+        ("9" * 30, 'too-large; the largest is "90071992547409.92"'),
     ],
 )
 async def test_a_bad_amount_is_told_with_its_event_and_its_reason(
@@ -342,12 +342,16 @@ async def test_rows_become_loans_and_payments(office: Office) -> None:
     assert done.notes == ["columns that the mapping does not use: Teller"]
     found = sorted((p.line, p.reason.value, p.detail) for p in office.problems)
     assert found == [
-        (7, "bad-amount", "amount: more-digits-than-the-currency-has"),
+        (
+            7,
+            "bad-amount",
+            'amount: more-digits-than-the-currency-has; right is text such as "1600.50"',
+        ),
         (8, "bad-time", "Date"),
         (9, "bad-row", "cells"),
         (10, "bad-row", "row"),
         (11, "bad-row", "no event"),
-        (12, "bad-amount", "Amount"),
+        (12, "bad-amount", 'Amount: by this mapping right is "1600,50"'),
     ]
     row = await loan(office.pool, "A1")
     assert (row["balance_minor"], row["paid_minor"]) == (150_050, 150_000)

@@ -294,7 +294,7 @@ async def by_hand(
         await twins.plan()
         assert await twins.planned() == twins.expected
         world.clock.advance_to(world.clock.now() + timedelta(hours=20))
-    rows = await world.rows("select stage, due_at from notice order by due_at")
+    rows = await world.rows("select stage, due_at from notice order by due_at, stage")
     return [(stage, f"{due:%Y-%m-%d %H:%M}") for stage, due in rows]
 
 
@@ -324,8 +324,38 @@ async def test_step_moved_back_overtakes_one_moved_on(pool: asyncpg.Pool, keyrin
     )
     saturday = utc("2026-03-14T09:00")
     assert await by_hand(pool, keyring, FRIDAY, saturday, "UTC", *stages) == [
-        ("back", "2026-03-14 10:00"),
+        ("back", "2026-03-16 10:00"),
         ("on", "2026-03-16 10:00"),
+    ]
+
+
+@pytest.mark.parametrize("shift", ["next", "previous"])
+async def test_late_notice_of_a_step_on_business_days_waits_for_one(
+    pool: asyncpg.Pool, keyring: Keyring, shift: str
+) -> None:
+    stages = (
+        stage_toml("any", -5, time(9)),
+        stage_toml("office", -2, time(10), shift=shift),
+        stage_toml("far", 30, time(10)),
+    )
+    saturday = utc("2026-03-14T09:00")
+    # on Monday at ten, not on Saturday an hour from now
+    assert await by_hand(pool, keyring, FRIDAY, saturday, "UTC", *stages) == [
+        ("office", "2026-03-16 10:00")
+    ]
+
+
+async def test_late_notice_does_not_wait_past_the_next_step(
+    pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    """Until business begins again the loan is at a later stage, which comes by itself."""
+    stages = (
+        stage_toml("office", -2, time(10), shift="next"),
+        stage_toml("sunday", 2, time(12)),
+    )
+    saturday = utc("2026-03-14T09:00")
+    assert await by_hand(pool, keyring, FRIDAY, saturday, "UTC", *stages) == [
+        ("sunday", "2026-03-15 12:00")
     ]
 
 

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from agent.domain.money import (
     LARGEST,
     AmountProblem,
+    advised,
     decimal_text,
     minor_units,
     parse_amount,
@@ -90,3 +91,22 @@ def test_decimal_text_has_all_digits_of_the_currency() -> None:
     assert decimal_text(-5, "NGN") == "-0.05"
     assert decimal_text(6500, "JPY") == "6500"
     assert decimal_text(1, "KWD") == "0.001"
+
+
+@pytest.mark.parametrize(
+    ("value", "currency", "advice"),
+    [
+        (16005.5, "NGN", 'number-with-a-point-write-it-as-text; right is text such as "1600.50"'),
+        (16005.5, "JPY", 'number-with-a-point-write-it-as-text; right is text such as "1600"'),
+        ("1.2345", "KWD", 'more-digits-than-the-currency-has; right is text such as "1600.500"'),
+        ("5 000", "VND", 'not-a-decimal; right is text such as "1600"'),
+        (2**60, "JPY", 'too-large; the largest is "9007199254740992"'),
+        ("1.00", "XXX", "unknown-currency"),
+    ],
+)
+def test_a_refusal_shows_what_would_be_right(value: object, currency: str, advice: str) -> None:
+    problem = parse_amount(value, currency)
+    assert isinstance(problem, AmountProblem)
+    assert advised(problem, currency) == advice
+    shown = advice.partition('"')[2].strip('"')
+    assert not shown or isinstance(parse_amount(shown, currency), int)
