@@ -66,7 +66,9 @@ def open_session(connections: int = 256) -> aiohttp.ClientSession:
     return aiohttp.ClientSession(
         connector=Connector(limit=connections),
         cookie_jar=aiohttp.DummyCookieJar(),
-        skip_auto_headers=("User-Agent", "Accept", "Accept-Encoding"),
+        # without this header a server may choose: what we cannot read would be an unknown each time
+        headers={"Accept-Encoding": "identity"},
+        skip_auto_headers=("User-Agent", "Accept"),
         auto_decompress=False,
     )
 

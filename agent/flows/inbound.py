@@ -3,7 +3,7 @@
 Anything else becomes a case: only a reading may do more, and that may only reduce contact by itself.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -31,6 +31,8 @@ BATCH = 500
 # A message may be listed a little after it was sent; what was seen before is known by its id.
 OVERLAP = timedelta(minutes=10)
 FIRST_LOOK = timedelta(hours=24)
+# A list has an end to its pages: what piled up for longer is read hour by hour.
+AT_A_TIME = timedelta(hours=1)
 SILENT_AFTER = timedelta(hours=1)
 SILENT_BATCH = 100
 BODY_MAX = 20_000
@@ -45,8 +47,8 @@ class Hears(Protocol):
     @property
     def sender(self) -> str: ...
 
-    async def inbound(self, since: datetime) -> InboundList:
-        """What was sent to us since then."""
+    async def inbound(self, since: datetime, until: datetime | None = None) -> InboundList:
+        """What was sent to us since then, or in that time."""
         ...
 
     async def told(self, token: str, provider_id: str, now: datetime) -> Receipt | None:
@@ -200,22 +202,46 @@ async def catch_up(
     async with pool.acquire() as conn:
         mark = await fetch_value(conn, "inbound_mark", channel=channel, sender=way.sender)
     since = mark - OVERLAP if mark is not None else now - FIRST_LOOK
-    listed = await way.inbound(since)
     missed = opt_outs = 0
-    for start in range(0, len(listed.messages), BATCH):
-        heard = await take_inbound(
-            pool, keyring, listed.messages[start : start + BATCH], now, "list"
-        )
+    unbroken = True
+    for begins, ends in _hours(since, now):
+        if not unbroken and ends is not None:
+            continue  # of what is left only the newest is looked at: a STOP of now does not wait
+        listed = await way.inbound(begins, ends)
+        heard = await _take_listed(pool, keyring, listed, now)
         missed, opt_outs = missed + heard.stored, opt_outs + heard.opt_outs
+        unbroken = unbroken and listed.complete
+        reached(CrashPoint.CATCH_UP_STORED)
+        if unbroken:
+            async with pool.acquire() as conn:
+                await execute(
+                    conn, "move_inbound_mark", channel=channel, sender=way.sender,
+                    through=ends or now,
+                )  # fmt: skip
     if missed:
         _log.warning("inbound_missed", count=missed, opt_outs=opt_outs)
-    reached(CrashPoint.CATCH_UP_STORED)
-    if listed.complete:
-        async with pool.acquire() as conn:
-            await execute(
-                conn, "move_inbound_mark", channel=channel, sender=way.sender, through=now
-            )
-    return {"missed": missed, "incomplete": int(not listed.complete)}
+    return {"missed": missed, "incomplete": int(not unbroken)}
+
+
+def _hours(since: datetime, now: datetime) -> Iterator[tuple[datetime, datetime | None]]:
+    """Spans without a gap; the last one is open, because clocks differ."""
+    while now - since > 2 * AT_A_TIME:
+        yield since, since + AT_A_TIME
+        since += AT_A_TIME
+    yield since, None
+
+
+async def _take_listed(
+    pool: "asyncpg.Pool[asyncpg.Record]", keyring: Keyring, listed: InboundList, now: datetime
+) -> Heard:
+    heard = Heard()
+    for start in range(0, len(listed.messages), BATCH):
+        batch = listed.messages[start : start + BATCH]
+        one = await take_inbound(pool, keyring, batch, now, "list")
+        heard = Heard(
+            heard.stored + one.stored, heard.opt_outs + one.opt_outs, heard.known + one.known
+        )
+    return heard
 
 
 async def ask_the_silent(

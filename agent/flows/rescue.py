@@ -3,6 +3,7 @@
 `begun` past its deadline becomes `unknown`; `unknown` is looked up in the provider's own list.
 """
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -23,13 +24,14 @@ from agent.domain.delivery import (
     prove,
 )
 from agent.flows.lane import Lane, ladder_for
+from agent.flows.matching import NOTHING, Matched, match
 from agent.store.dispatch import Ending, Move, Settling, move_notices, settle
-from agent.store.keyring import body_place, contact_place, unseal
+from agent.store.keyring import Unreadable, contact_place, unseal
 from agent.store.sql import Connection, execute, fetch
-from channels.base import Listed
 from channels.crash_points import CrashPoint, reached
 
 BATCH = 200
+LOOKS_AT_ONCE = 8
 SKEW = timedelta(minutes=1)
 STALE = timedelta(minutes=2)
 
@@ -72,7 +74,7 @@ async def rescue(lane: Lane) -> Rescued:
         )
         reached(CrashPoint.RESCUE_STRANDED)
         rows = await fetch(conn, "unknown_due", portfolio=portfolio_id, now=now, batch=BATCH)
-    looks = [await _look(lane, row, now) for row in rows]
+    looks = await _look_at_all(lane, rows, now)
     reached(CrashPoint.RESCUE_LOOKED)
     async with lane.pool.acquire() as conn, conn.transaction():
         await _keep_looking(conn, lane, looks, now)
@@ -93,44 +95,40 @@ async def rescue(lane: Lane) -> Rescued:
 
 
 async def _look(lane: Lane, row: Any, now: datetime) -> _Look:
-    channel = lane.channels.get(row["channel"])
-    complete, match = False, None
-    if channel is not None and row["data_key"] is not None:
-        key = lane.keyring.person_key(row["data_key"])
-        place = contact_place(lane.portfolio.id, row["contact_point_id"])
-        address = unseal(key, row["address"], place).decode()
-        listing = await channel.listing(address, row["begun_at"] - SKEW)
-        body = unseal(key, row["body"], body_place(row["token"])).decode()
-        complete, match = listing.complete, await _match(lane, row, body, listing.messages)
+    matched = await _matched(lane, row)
     proof = prove(
-        found=match is not None,
-        complete=complete,
+        found=matched.provider_id is not None,
+        complete=matched.complete,
         begun_at=row["begun_at"],
         deadline_at=row["deadline_at"],
         clear_at=row["clear_at"],
         now=now,
     )
-    return _Look(row, proof, match.provider_id if match else None)
+    return _Look(row, proof, matched.provider_id)
 
 
-async def _match(lane: Lane, row: Any, body: str, listed: Sequence[Listed]) -> Listed | None:
-    """The message with our exact text that no other attempt explains.
+async def _matched(lane: Lane, row: Any) -> Matched:
+    channel = lane.channels.get(row["channel"])
+    if channel is None or row["data_key"] is None:
+        return NOTHING
+    try:
+        key = lane.keyring.person_key(row["data_key"])
+        place = contact_place(lane.portfolio.id, row["contact_point_id"])
+        address = unseal(key, row["address"], place).decode()
+        return await match(lane, row, await channel.listing(address, row["begun_at"] - SKEW))
+    except Unreadable:
+        return NOTHING  # one damaged row must not keep the others from being settled
 
-    At most one attempt a number is unsettled, so there is nothing to mistake it for.
-    """
-    same = [message for message in listed if message.body == body]
-    if not same:
-        return None
-    async with lane.pool.acquire() as conn:
-        rows = await fetch(
-            conn,
-            "known_provider_ids",
-            portfolio=lane.portfolio.id,
-            channel=row["channel"],
-            ids=[message.provider_id for message in same],
-        )
-    known = {known["provider_id"] for known in rows}
-    return next((message for message in same if message.provider_id not in known), None)
+
+async def _look_at_all(lane: Lane, rows: Sequence[Any], now: datetime) -> list[_Look]:
+    """Some at a time: a provider that answers slowly would else keep the last ones waiting for hours."""
+    turns = asyncio.Semaphore(LOOKS_AT_ONCE)
+
+    async def look(row: Any) -> _Look:
+        async with turns:
+            return await _look(lane, row, now)
+
+    return list(await asyncio.gather(*map(look, rows)))
 
 
 async def _keep_looking(

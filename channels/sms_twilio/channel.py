@@ -3,8 +3,8 @@
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from typing import Any
+from datetime import UTC, datetime, timedelta
+from typing import Any, Generic, NamedTuple, TypeVar
 
 import aiohttp
 import orjson
@@ -13,7 +13,6 @@ from twilio.rest import Client
 
 from channels.base import (
     NO_CONNECTION,
-    SMS,
     TOO_LATE,
     Answer,
     Inbound,
@@ -27,18 +26,25 @@ from channels.concurrency import Told, Turns
 from channels.handover import MARGIN, STEP, after_failure
 from channels.sms_twilio.answers import TOO_MANY, classify
 from channels.sms_twilio.transport import Exchange, Transport, exchanging
-from channels.sms_twilio.wire import RETRY_FRAGMENT, read_status, status_path
+from channels.sms_twilio.wire import RETRY_FRAGMENT, read_inbound, read_status, status_path
 
 BASE_URL = "https://api.twilio.com"
 # The provider's own queue must not hold a message longer than this, whatever the window says.
 VALIDITY_MAX = 900
-LIST_SECONDS = 10.0
+# How long one page of a list may take, and after how long no more of them are asked for.
+LIST_SECONDS, LISTS_END = 10.0, 120.0
 PAGE_SIZE = 500
-PAGES_MAX = 20
+# A number gets few messages; everybody's replies of an hour stand among all that an account sent.
+PAGES_MAX, INBOUND_PAGES_MAX = 200, 1000
+# By so much the provider's clock may be behind ours before a message looks older than its own sending.
+CLOCKS_DIFFER = timedelta(minutes=15)
 _FAILURES = (
     TwilioException, aiohttp.ClientError, OSError, TimeoutError, ValueError, KeyError, TypeError,
-    AttributeError,
+    AttributeError, RecursionError,
 )  # fmt: skip
+
+UNDATED = datetime.max.replace(tzinfo=UTC)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,41 +147,22 @@ class TwilioSms:
         A text that the provider no longer shows could be ours, and so could one to a number that it does not
         show: such a list proves no absence.
         """
-        rows, complete = await self._rows(to=address)
-        found, hidden = [], False
-        for row in rows:
-            if not str(row.direction).startswith("outbound"):
-                continue
-            created = _instant(row.date_created)
-            if created is None:
-                complete = False
-            elif created >= since.replace(microsecond=0):
-                hidden = hidden or not row.body
-                found.append(Listed(row.sid, address, row.body or "", created))
-        proves = complete and not hidden and not self.account.obfuscate_addresses
-        return Listing(proves, tuple(found))
+        since = since.replace(microsecond=0) - CLOCKS_DIFFER
+        pages = await self._pages(PAGES_MAX, lambda row: _outbound(row, address, since), to=address)
+        hidden = any(not one.body for one in pages.found)
+        undated = any(one.at == UNDATED for one in pages.found)
+        proves = not (hidden or undated or self.account.obfuscate_addresses)
+        return Listing(pages.complete and proves, tuple(pages.found))
 
-    async def inbound(self, since: datetime) -> InboundList:
-        """What was sent to us since then. An inbound message is born sent, so a date filter shows it."""
+    async def inbound(self, since: datetime, until: datetime | None = None) -> InboundList:
+        """What was sent to us in that time. An inbound message is born sent, so a date filter shows it."""
         asked: dict[str, object] = {"date_sent_after": since.astimezone(UTC)}
+        if until is not None:
+            asked["date_sent_before"] = until.astimezone(UTC)
         if not self.account.is_service:
             asked["to"] = self.account.sender
-        rows, complete = await self._rows(**asked)
-        found = []
-        for row in rows:
-            at = _instant(row.date_created)
-            if row.direction != "inbound":
-                continue
-            if at is None:
-                complete = False
-                continue
-            found.append(
-                Inbound(
-                    SMS, row.sid, row.from_, row.to or "", row.body or "", None,
-                    int(row.num_media or 0), at,
-                )
-            )  # fmt: skip
-        return InboundList(complete, tuple(found))
+        pages = await self._pages(INBOUND_PAGES_MAX, lambda row: _inbound(row, since), **asked)
+        return InboundList(pages.complete, tuple(pages.found))
 
     async def told(self, token: str, provider_id: str, now: datetime) -> Receipt | None:
         """What the provider says of one message now; None if it says nothing new or does not answer."""
@@ -189,25 +176,63 @@ class TwilioSms:
         except _FAILURES:
             return None
 
-    async def _rows(self, **asked: object) -> tuple[list[Any], bool]:
-        """All pages of a list, and whether the last one was read."""
-        rows: list[Any] = []
-        left = LIST_SECONDS
+    async def _pages(
+        self, most: int, read: Callable[[Any], T | None], **asked: object
+    ) -> "_Pages[T]":
+        """What was found on all pages of a list, and whether the last one was read."""
+        found: list[T] = []
+        seen: set[str] = set()
+        left, ends = LIST_SECONDS, self._monotonic() + LISTS_END
         try:
-            for number in range(PAGES_MAX):
+            for number in range(most):
+                if self._monotonic() > ends:
+                    break
                 with exchanging(Exchange(self._monotonic() + left, left)) as exchange:
                     if number == 0:
                         page = await self._client.messages.page_async(**asked, page_size=PAGE_SIZE)
                     else:
                         page = await page.next_page_async()
-                    rows += list(page)
+                    found += [one for row in page if (one := read(row)) is not None]
                 if "next_page_uri" not in orjson.loads(exchange.body):
-                    return rows, False
+                    break
                 if not page.next_page_url:
-                    return rows, True
+                    return _Pages(found, complete=True)
+                if page.next_page_url in seen:
+                    break
+                seen.add(page.next_page_url)
         except _FAILURES:
-            return rows, False
-        return rows, False
+            pass
+        return _Pages(found, complete=False)
+
+
+class _Pages(NamedTuple, Generic[T]):
+    """What a list said of interest; only a complete one says that there is nothing else."""
+
+    found: list[T]
+    complete: bool
+
+
+def _outbound(row: Any, address: str, since: datetime) -> Listed | None:
+    """A message of ours, unless it is older; one without a date may be of any time."""
+    if not str(row.direction).startswith("outbound"):
+        return None
+    if not row.sid:
+        raise ValueError("a message without an id")
+    created = _instant(row.date_created) or UNDATED
+    if created < since:
+        return None
+    return Listed(row.sid, address, row.body or "", created)
+
+
+def _inbound(row: Any, since: datetime) -> Inbound | None:
+    """A message to us; whatever else is odd about it, it may be a STOP."""
+    if row.direction != "inbound":
+        return None
+    said = {
+        "MessageSid": str(row.sid or ""), "From": str(row.from_ or ""), "To": str(row.to or ""),
+        "Body": str(row.body or ""), "NumMedia": str(row.num_media or ""),
+    }  # fmt: skip
+    return read_inbound(said, _instant(row.date_created) or since)
 
 
 def _told(exchange: Exchange, sent_at: float, at: float) -> Told | None:

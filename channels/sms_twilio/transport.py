@@ -20,6 +20,8 @@ from yarl import URL
 from channels.handover import LastStep, within
 
 BODY_MAX = 1_048_576
+# A page of a list has hundreds of texts, each character of which may take six: backslash, u, four digits.
+PAGE_MAX = 16 * BODY_MAX
 _FORM = "application/x-www-form-urlencoded"
 
 
@@ -97,7 +99,7 @@ class Transport:
                 timeout=within(exchange.left),
             ) as response:
                 exchange.headers = response.headers
-                exchange.body = await _bounded(response)
+                exchange.body = await _bounded(response, BODY_MAX if method == "POST" else PAGE_MAX)
                 # last: an answer without its whole body is none
                 exchange.status = response.status
         except BaseException as problem:
@@ -116,11 +118,11 @@ def _url(uri: str, params: Mapping[str, object] | None) -> URL:
     return URL(f"{uri}?{query}" if query else uri, encoded=True)
 
 
-async def _bounded(response: aiohttp.ClientResponse) -> bytes:
+async def _bounded(response: aiohttp.ClientResponse, most: int) -> bytes:
     parts, size = [], 0
     async for part in response.content.iter_any():
         size += len(part)
-        if size > BODY_MAX:
+        if size > most:
             raise Oversized(response.method)
         parts.append(part)
     return b"".join(parts)

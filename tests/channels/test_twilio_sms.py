@@ -234,6 +234,7 @@ async def test_an_answer_with_any_byte_changed_never_refuses() -> None:
         b"HTTP/1.1 307 Moved\r\nLocation: http://127.0.0.1:9/\r\nContent-Length: 0\r\n\r\n",
         whole_answer("201 Created", b"<html>"),
         whole_answer("201 Created", b"\x1f\x8b" + b"\0" * 40),
+        whole_answer("201 Created", b"[" * 200_000),
         b"HTTP/1.1 201 Created\r\nX: " + b"x" * 1_000_000 + b"\r\n\r\n{}",
         whole_answer("201 Created", b" " * 2_000_000 + b'{"sid":"' + SID.encode() + b'"}'),
         b"HTTP/1.1 100 Continue\r\n\r\n",
@@ -314,6 +315,48 @@ async def test_a_list_that_breaks_or_hides_texts_proves_nothing() -> None:
         assert not (await channel.listing(ADDRESS, since)).complete
 
 
+@pytest.mark.parametrize("broken_page", [0, 1, 17, 29])
+async def test_small_pages_are_all_read_and_one_that_breaks_breaks_the_list(
+    broken_page: int,
+) -> None:
+    async with twilio(Script(statuses=(), page_max=1)) as (channel, server):
+        since = datetime.now(UTC) - AGO  # noqa: TID251
+        for number in range(30):
+            await channel.send(message(number))
+        listing = await channel.listing(ADDRESS, since)
+        assert listing.complete
+        assert len(listing.messages) == 30
+        server.script = Script(statuses=(), page_max=1, broken_page=broken_page)
+        assert not (await channel.listing(ADDRESS, since)).complete
+
+
+async def test_pages_of_long_texts_in_any_script_are_read() -> None:
+    """Twilio writes each character of these as six."""
+    async with twilio(Script(statuses=())) as (channel, server):
+        for number in range(600):
+            server._stored(ADDRESS, "+15005550006", f"{number} " + "欠款提醒" * 100, "outbound-api")
+        listing = await channel.listing(ADDRESS, datetime.now(UTC) - AGO)  # noqa: TID251
+        assert listing.complete
+        assert len(listing.messages) == 600
+
+
+async def test_a_provider_whose_clock_is_behind_still_shows_what_was_just_sent() -> None:
+    async with twilio(Script(statuses=())) as (channel, server):
+        server._now = lambda: datetime.now(UTC) - timedelta(minutes=14)  # noqa: TID251
+        await channel.send(message())
+        listing = await channel.listing(ADDRESS, datetime.now(UTC) - timedelta(minutes=1))  # noqa: TID251
+        assert [one.body for one in listing.messages] == [message().body]
+
+
+async def test_a_message_without_a_date_may_be_the_one_that_is_looked_for() -> None:
+    async with twilio(Script(statuses=())) as (channel, server):
+        await channel.send(message())
+        server.messages[0]["date_created"] = None
+        listing = await channel.listing(ADDRESS, datetime.now(UTC) - AGO)  # noqa: TID251
+        assert not listing.complete
+        assert [one.body for one in listing.messages] == [message().body]
+
+
 async def test_numbers_that_are_not_shown_prove_nothing() -> None:
     async with twilio() as (channel, _), open_session() as session:
         hiding = TwilioSms(
@@ -353,8 +396,11 @@ async def list_of(body: bytes) -> Listing:
 
 @pytest.mark.parametrize(
     "body",
-    [b"{}", b"[]", b'{"messages":[]}', b"<html>", b'{"messages":3,"next_page_uri":null}', b"null"],
-)
+    [
+        b"{}", b"[]", b'{"messages":[]}', b"<html>", b'{"messages":3,"next_page_uri":null}', b"null",
+        b"[" * 200_000, b'{"messages":[],"next_page_uri":"/same"}',
+    ],
+)  # fmt: skip
 async def test_a_list_that_is_none_proves_nothing(body: bytes) -> None:
     assert not (await list_of(body)).complete
 
@@ -388,6 +434,43 @@ async def test_what_was_sent_to_us_is_listed_from_a_time_on() -> None:
             (ADDRESS, "+15005550006", "STOP")
         ]
         assert (await channel.inbound(since + 2 * AGO)).messages == ()
+        assert (await channel.inbound(since - AGO, since)).messages == ()
+        assert len((await channel.inbound(since, since + 2 * AGO)).messages) == 1
+
+
+async def test_one_odd_reply_keeps_nobody_elses_from_being_read() -> None:
+    async with twilio(Script(statuses=(), page_max=2)) as (channel, server):
+        for odd in (
+            {"num_media": "many"}, {"from": None}, {"date_created": None}, {"body": None},
+            {"num_media": None}, {"sid": None}, {"date_created": "yesterday"}, {"to": None},
+        ):  # fmt: skip
+            server._stored("+15005550006", ADDRESS, "STOP", "inbound").update(odd)
+            if "to" in odd:
+                server.messages[-1]["to"] = "+15005550006"
+        since = datetime.now(UTC) - AGO  # noqa: TID251
+        found = await channel.inbound(since)
+        assert found.complete
+        # of one nobody can say who it was, of another which message
+        assert len(found.messages) == 6
+
+
+async def test_everything_a_service_sent_stands_between_the_replies_and_they_are_found() -> None:
+    async with twilio(Script(statuses=()), sender="MG" + "1" * 32) as (channel, server):
+        server._stored("+15005550006", ADDRESS, "STOP", "inbound")
+        for number in range(11_000):
+            made = server._stored(ADDRESS, "+15005550006", f"text {number}", "outbound-api")
+            made["date_sent"] = made["date_created"]
+        found = await channel.inbound(datetime.now(UTC) - AGO)  # noqa: TID251
+        assert found.complete
+        assert [one.body for one in found.messages] == ["STOP"]
+
+
+async def test_answers_come_as_they_are() -> None:
+    """A server that is not told may choose an encoding that we do not read."""
+    async with rude() as (server, channel):
+        server.answer = whole_answer()
+        await channel.send(message())
+        assert b"Accept-Encoding: identity\r\n" in server.got[0]
 
 
 async def test_forms_are_encoded_as_every_server_reads_them() -> None:

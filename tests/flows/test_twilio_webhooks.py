@@ -202,10 +202,10 @@ class Way:
 
     def __init__(self, *messages: Inbound, complete: bool = True) -> None:
         self.messages, self.complete = messages, complete
-        self.since: list[datetime] = []
+        self.asked: list[tuple[datetime, datetime | None]] = []
 
-    async def inbound(self, since: datetime) -> InboundList:
-        self.since.append(since)
+    async def inbound(self, since: datetime, until: datetime | None = None) -> InboundList:
+        self.asked.append((since, until))
         return InboundList(self.complete, self.messages)
 
     async def told(self, token: str, provider_id: str, now: datetime) -> Receipt | None:
@@ -227,9 +227,31 @@ async def test_what_the_webhook_missed_is_filled_in_from_the_list(
         await catch_up(pool, keyring, "sms", way, later)
     assert await inbound_rows(pool) == [("SM1", "case", "webhook"), ("SM2", "opt_out", "list")]
     assert await pool.fetchval("select count(*) from suppression") == 1
-    # an incomplete list moves no mark; a complete one is read again from ten minutes before
-    day, ten = timedelta(days=1), timedelta(minutes=10)
-    assert way.since == [NOW - day, NOW - day, NOW - ten]
+    # a day is read hour by hour; an incomplete list moves no mark, and only the newest hours are read
+    # besides; a complete one is read again from ten minutes before
+    hour, ten = timedelta(hours=1), timedelta(minutes=10)
+    whole = [(NOW - n * hour, NOW - (n - 1) * hour) for n in range(24, 2, -1)]
+    newest = (NOW - 2 * hour, None)
+    assert way.asked == [whole[0], newest, *whole, newest, (NOW - ten, None)]
+
+
+async def test_what_piled_up_is_read_from_where_the_list_broke(
+    pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    hour = timedelta(hours=1)
+
+    class Breaking(Way):
+        """Its list of the third hour does not answer."""
+
+        async def inbound(self, since: datetime, until: datetime | None = None) -> InboundList:
+            heard = await super().inbound(since, until)
+            return heard if since != NOW - 22 * hour else InboundList(complete=False)
+
+    breaking, way = Breaking(), Way()
+    assert (await catch_up(pool, keyring, "sms", breaking, NOW))["incomplete"] == 1
+    assert len(breaking.asked) == 4
+    assert (await catch_up(pool, keyring, "sms", way, NOW))["incomplete"] == 0
+    assert way.asked[0][0] == NOW - 22 * hour - timedelta(minutes=10)
 
 
 async def test_the_invariant_sees_a_message_that_led_to_nothing(

@@ -58,6 +58,8 @@ class Script:
     latency: float = 0.0
     list_lag: float = 0.0
     list_broken: bool = False
+    broken_page: int | None = None  # only this page is
+    page_max: int = 1000
 
 
 def script_from(said: dict[str, Any]) -> Script:
@@ -269,8 +271,11 @@ class StandIn:
         if self.script.list_broken:
             return _error(503, 20503)
         query, now = request.query, self._now()
+        if query.get("Page", "0") == str(self.script.broken_page):
+            return _error(503, 20503)
         found = [one for one in reversed(self.messages) if self._fits(one, query, now)]
-        page, size = int(query.get("Page", "0")), int(query.get("PageSize", "50"))
+        page = int(query.get("Page", "0"))
+        size = min(int(query.get("PageSize", "50")), self.script.page_max)
         shown = [_shown(one) for one in found[page * size : (page + 1) * size]]
         more = (page + 1) * size < len(found)
         following = f"{request.path}?{urlencode({**query, 'Page': page + 1})}" if more else None
@@ -293,12 +298,16 @@ class StandIn:
         for name, key in (("To", "to"), ("From", "from")):
             if name in query and query[name] != one[key]:
                 return False
-        after = query.get("DateSent>")
-        if after is None:
+        after, before = query.get("DateSent>"), query.get("DateSent<")
+        if after is None and before is None:
             return True
         # not sent yet: a filter by date of sending hides it
         sent = one["_at"] if one["direction"] == "inbound" or one["date_sent"] else None
-        return sent is not None and sent >= datetime.fromisoformat(after)
+        return (
+            sent is not None
+            and (after is None or sent >= datetime.fromisoformat(after))
+            and (before is None or sent <= datetime.fromisoformat(before))
+        )
 
     async def _inbound(self, request: web.Request) -> web.Response:
         """Somebody texts us: `url` null = the webhook is lost, the list has it."""

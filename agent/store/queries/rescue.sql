@@ -19,9 +19,21 @@ order by a.look_at, a.token
 limit :batch;
 
 -- name: known_provider_ids
--- Which of these messages belong to another attempt already.
-select channel, provider_id from attempt
-where portfolio_id = :portfolio and channel = :channel and provider_id = any(:ids::text[]);
+-- Which of these messages belong to an attempt already, of whatever portfolio: they may share a number.
+select a.provider_id
+from portfolio p
+join attempt a on a.portfolio_id = p.id
+where a.channel = :channel and a.provider_id = any(:ids::text[]);
+
+-- name: rivals
+-- Other portfolios' unsettled attempts to the same number, with their texts.
+select a.token, a.body, b.data_key
+from portfolio p
+join attempt a on a.portfolio_id = p.id and a.channel = :channel and a.address_key = :address_key
+              and a.settled_at is null
+join borrower b on b.portfolio_id = a.portfolio_id and b.id = a.borrower_id
+where a.token <> :token and b.data_key is not null
+order by a.token;
 
 -- name: mark_clear
 -- A complete list did not show these: look again a horizon later, or later still.
