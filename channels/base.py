@@ -89,12 +89,16 @@ class Accepted:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """Not sent for sure. `code` is the provider's, or ours when nothing left the building."""
+    """Not sent for sure. `code` is the provider's, or ours when nothing left the building.
+
+    `fault` is what the code is about, from a channel that has a table of its provider's codes.
+    """
 
     code: str
     kind: Refusal
     halt: Halt | None = None
     retry_after: float | None = None
+    fault: Fault | None = None
 
 
 @dataclass(frozen=True, slots=True)

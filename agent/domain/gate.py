@@ -72,6 +72,8 @@ class Point(NamedTuple):
     halted_until: datetime | None = None
     # until when the route's own quiet hours last
     quiet_until: datetime | None = None
+    # the text that would go there, if that is stopped
+    stopped_text: str | None = None
 
 
 class NoticeFacts(NamedTuple):
@@ -276,6 +278,8 @@ def _refusal(point: Point) -> Failing | None:
         return Failing(f"route:{point.no_route}", Effect.DENY)
     if point.held:
         return Failing("hold:number", Effect.HOLD)
+    if point.stopped_text is not None:
+        return Failing(f"paused:template:{point.stopped_text}", Effect.HOLD)
     if point.halted_until is not None:
         return Failing("route-halted", Effect.HOLD, point.halted_until)
     if point.quiet_until is not None:

@@ -222,6 +222,23 @@ def compose(
 
 
 @lru_cache(maxsize=4096)
+def text_sent(
+    texts: Texts, message: str, channel: str, locale: str, country: str | None
+) -> str | None:
+    """The name of the text that `compose` would fill for this reader; None if there is none."""
+    for candidate in chain(locale):
+        parts = _parts(texts, message, channel, candidate, country)
+        if parts is not None:
+            return text_name(candidate, message, _version(*parts))
+    return None
+
+
+def text_name(locale: str, message: str, version: str) -> str:
+    """One version of one text, as attempts, cases and kill switches name it."""
+    return f"{locale}/{message}@{version}"
+
+
+@lru_cache(maxsize=4096)
 def _outline(
     texts: Texts,
     message: str,
@@ -235,21 +252,35 @@ def _outline(
     shared = Wording(lender, "", 0, "", due_on, today)
     for candidate in chain(locale):
         reader = _reader(locale, candidate)
-        if channel == "push":
-            pair = texts.push.get((candidate, message)) or texts.push.get((candidate, NEUTRAL))
-            if pair is not None:
+        match _parts(texts, message, channel, candidate, setting.country):
+            case (pair,):
                 title, body = (_partly(template, shared, reader) for template in pair)
                 told = "".join(title.literals)
                 return _Outline(told, body, candidate, _version(pair), reader)
-        elif (template := texts.sms.get((candidate, message))) is not None:
-            frame = texts.frames.get(candidate) or _near_frame(texts, candidate)
-            country = texts.countries.get(setting.country or "")
-            around = framing(name_text(lender), frame, country, setting)
-            whole = _partly(template, shared, reader, *around)
-            return _Outline(None, whole, candidate, _version(template, frame, country), reader)
+            case (template, frame, country):
+                around = framing(name_text(lender), frame, country, setting)
+                whole = _partly(template, shared, reader, *around)
+                return _Outline(None, whole, candidate, _version(template, frame, country), reader)
     return Problem(
         f"{message} ({channel})", "no text in any locale", f"write {LAST_RESORT} at least"
     )
+
+
+_Pair = tuple[Template, Template]
+
+
+def _parts(
+    texts: Texts, message: str, channel: str, locale: str, country: str | None
+) -> tuple[_Pair] | tuple[Template, Frame, Country | None] | None:
+    """What a text of one locale is made of, title and body of a push; None if that locale has none."""
+    if channel == "push":
+        pair = texts.push.get((locale, message)) or texts.push.get((locale, NEUTRAL))
+        return None if pair is None else (pair,)
+    template = texts.sms.get((locale, message))
+    if template is None:
+        return None
+    frame = texts.frames.get(locale) or _near_frame(texts, locale)
+    return template, frame, texts.countries.get(country or "")
 
 
 @lru_cache(maxsize=1024)

@@ -76,6 +76,8 @@ FAMILIES = {
     "ENGINE-FACT-MISSING:": "A fact that a rule needs was not known",
     "pack-missing:": "The rules of a place or a named pack are not installed",
 }
+# What follows these is a name, which is written as it stands.
+NAMED = {"paused:template:": "This text was stopped until staff let it go on"}
 # Rules of packs have ids of their own; these parts say what kind of rule it is.
 KINDS = (
     (("window", "hours", "time"), "Outside the hours in which contact is allowed"),
@@ -91,6 +93,9 @@ def meaning(rule: str, stated: Mapping[str, str]) -> str:
     known = stated.get(rule) or GATE_RULES.get(rule)
     if known:
         return known
+    for prefix, words in NAMED.items():
+        if rule.startswith(prefix):
+            return f"{words}: {rule.removeprefix(prefix)}"
     for prefix, words in FAMILIES.items():
         if rule.startswith(prefix):
             return f"{words}: {rule.removeprefix(prefix).replace('_', ' ').replace('-', ' ')}"

@@ -23,6 +23,7 @@ from agent.entry.doctor_ledger import examine_ledger
 from agent.entry.doctor_providers import examine_providers
 from agent.entry.findings import Finding, Level, ok, problem, warning
 from agent.flows.calendars import calendars_in_force, stored_versions, take_over
+from agent.flows.filtered import stopped_texts
 from agent.flows.portfolios import load_portfolios
 from agent.flows.registered_texts import missing
 from agent.flows.rules import read_pack
@@ -99,6 +100,8 @@ async def _connected(
         await take_over(conn)
         for finding in await _unregistered(conn, clock.now()):
             yield finding
+        for finding in await _stopped(conn):
+            yield finding
     yield await _key(conn, settings, has_tables=schema.level is Level.OK)
 
 
@@ -115,6 +118,18 @@ async def _unregistered(conn: asyncpg.Connection, now: datetime) -> list[Finding
                 f" {first.country} --locale {first.locale} --id … --reason …; until then they are held"
             )
             found.append(warning(f"registered texts {portfolio.name}", says, do))
+    return found
+
+
+async def _stopped(conn: asyncpg.Connection) -> list[Finding]:
+    """Texts that do not go out: whatever would say them is held, and in the end is too late."""
+    found = []
+    for one in await stopped_texts(conn):
+        there = f" --portfolio {one.portfolio}" if one.portfolio else ""
+        act = f"duly resume template {one.text}{there} --reason …"
+        do = f"put its words right, or {act}; until then it is held"
+        says = f"since {one.since:%Y-%m-%d %H:%M}Z: {one.reason} ({one.by})"
+        found.append(warning(f"stopped text {one.text}", says, do))
     return found
 
 

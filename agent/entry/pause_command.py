@@ -13,14 +13,22 @@ if TYPE_CHECKING:
     from agent.flows.pause import Switched
 
 Scope = Annotated[
-    str, typer.Argument(help="all, portfolio, channel, stage, loan or person.", show_default=False)
+    str,
+    typer.Argument(
+        help="all, portfolio, channel, stage, loan, person or template.", show_default=False
+    ),
 ]
 Subject = Annotated[
-    str | None, typer.Argument(help="Which one: its name, id or the ledger's reference.")
+    str | None,
+    typer.Argument(
+        help="Which one: its name, id or the ledger's reference; a text as its case names it."
+    ),
 ]
 Where = Annotated[
     str | None,
-    typer.Option("--portfolio", help="Only there; a channel or stage is else meant everywhere."),
+    typer.Option(
+        "--portfolio", help="Only there; a channel, stage or text is else meant everywhere."
+    ),
 ]
 By = Annotated[str | None, typer.Option("--by", help="Who acts; else the user of this machine.")]
 
@@ -28,7 +36,8 @@ By = Annotated[str | None, typer.Option("--by", help="Who acts; else the user of
 def register(app: typer.Typer) -> None:
     """Add both commands."""
     app.command(
-        "pause", help="Stop contact: everything, or one portfolio, channel, stage, loan, person."
+        "pause",
+        help="Stop contact: everything, or one portfolio, channel, stage, loan, person or text.",
     )(pause)
     app.command("resume", help="End a kill switch; what it held back is looked at again at once.")(
         resume

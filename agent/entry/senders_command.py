@@ -1,4 +1,7 @@
-"""`duly senders`: see what binds the senders, and open, close or half-open a breaker or set a pace."""
+"""`duly senders`: see what binds the senders, and open, close or half-open a breaker or set a pace.
+
+Texts that are stopped are told there too: to whoever looks for what does not go out, both are one question.
+"""
 
 from collections.abc import Callable
 from dataclasses import asdict
@@ -51,12 +54,12 @@ def register(app: typer.Typer) -> None:
 
 
 def _listed(context: typer.Context, as_json: AsJson = False) -> None:
-    """Exit 1 where a breaker is open."""
+    """Exit 1 where a breaker is open or a text is stopped."""
     if context.invoked_subcommand is not None:
         return
     found = run(_read())
     show(asdict(found), as_json=as_json, pleasant=lambda console: _print(console, found))
-    if any(one.breakers for one in found.senders):
+    if found.stopped_texts or any(one.breakers for one in found.senders):
         raise typer.Exit(PROBLEMS)
 
 
@@ -172,11 +175,16 @@ async def _force(order: "Order", reason: str, by: str) -> "Forced":
 
 
 def _print(console: "Console", found: "Senders") -> None:
+    if found.senders:
+        _print_senders(console, found)
+    else:
+        console.print("No sender is set up: messages stay in the sandbox.")
+    _print_texts(console, found)
+
+
+def _print_senders(console: "Console", found: "Senders") -> None:
     from rich.table import Table
 
-    if not found.senders:
-        console.print("No sender is set up: messages stay in the sandbox.")
-        return
     table = Table("channel", "sender", "breaker", "parts/s", "line", "not before", box=None)
     for one in found.senders:
         pace = "?" if one.parts_per_second is None else f"{one.parts_per_second:g}"
@@ -190,6 +198,19 @@ def _print(console: "Console", found: "Senders") -> None:
         _print_breakers(console, one)
     waiting = found.waiting_for_pace, found.waiting_for_route
     console.print(f"Waiting for a place in a line: {waiting[0]}; for a route: {waiting[1]}.")
+
+
+def _print_texts(console: "Console", found: "Senders") -> None:
+    from rich.markup import escape
+
+    for one in found.stopped_texts:
+        where = one.portfolio or "every portfolio"
+        line = f"text {one.text} in {where}: stopped since {_at(one.since)}"
+        console.print(f"[bold]{escape(line)}[/], {escape(f'{one.by}: {one.reason}')}")
+    if found.stopped_texts:
+        console.print(
+            f"Waiting for a text: {found.waiting_for_text}; `duly resume template` lets one go on."
+        )
 
 
 def _print_breakers(console: "Console", sender: "Sender") -> None:

@@ -1,4 +1,6 @@
-"""What an error code in a receipt means beyond its own message: for the number, the route, the sender."""
+"""What an error code in a receipt means beyond its own message: for the number, the route, the sender.
+
+What it means for the text is in `filtered`."""
 
 from collections.abc import Sequence
 from datetime import datetime
@@ -17,7 +19,6 @@ _CASES = {
     Fault.CONFIGURATION: "configuration",
     Fault.OURS: "configuration",
     Fault.ACCOUNT: "provider-account",
-    Fault.FILTERED: "filtered",
     Fault.UNKNOWN: "provider-code",
     Fault.BLOCKED: "blocked",
 }
@@ -88,12 +89,10 @@ async def _open_cases(
 
 
 def _subject(receipt: Receipt, row: Any) -> str:
-    """What the case is about: a person, a text, or all that goes by the channel."""
+    """What the case is about: a person, or all that goes by the channel."""
     match receipt.fault:
         case Fault.BLOCKED:
             return f"borrower-id {row['borrower_id']}"
-        case Fault.FILTERED:
-            return f"{row['template']} {receipt.code}"
         case _:
             return f"{receipt.channel} {receipt.code}"
 

@@ -14,7 +14,7 @@ from agent.domain.delivery import DISPATCH_WINDOW, AttemptState, NoticeState
 from agent.domain.frame import Role
 from agent.domain.gate import Decision, Point, Verdict, good_for
 from agent.domain.ladder import Action, Problem
-from agent.domain.message import Composed, Wording, compose
+from agent.domain.message import Composed, Wording, compose, text_name
 from agent.flows.carriers import Traffic, Traffics, note_probes, note_turns, read_traffic
 from agent.flows.dispatch_acts import Act, open_failure_cases, open_text_cases, store_acts
 from agent.flows.dispatch_case import Case, case_of, today_in
@@ -254,7 +254,7 @@ def _send_off(case: Case, decision: Decision, facts: Facts, lane: Lane, batch: _
     outgoing = _outgoing(case, row, composed, address, lane, batch)
     batch.outgoing.append(outgoing)
     sealed = seal(key, composed.body.encode(), body_place(outgoing.message.token))
-    template = f"{composed.locale}/{case.stage.message}@{composed.version}"
+    template = text_name(composed.locale, case.stage.message, composed.version)
     batch.attempts.append(_attempt(case, row, outgoing, amount, template, sealed, batch))
     facts.contacts.setdefault(case.person.id, []).append((case.key, batch.now, row.point.channel))
 

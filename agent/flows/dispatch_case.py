@@ -14,6 +14,7 @@ from agent.domain.ladder import Action, Ladder, Stage, superseded_at
 from agent.domain.standing import Status
 from agent.domain.zonetime import seconds_of
 from agent.flows.dispatch_conduct import NOTHING, Conduct, Told, quiet_of, waived_by, ways_of
+from agent.flows.dispatch_stopped import mark_stopped
 from agent.flows.lane import Lane
 from agent.flows.rules import Binding
 from agent.store.dispatch import (
@@ -59,6 +60,8 @@ def case_of(
     rules = lane.rules_for(person.region)
     # an erased person's addresses cannot be read any more, so there is none
     points = tuple(facts.points.get(person.id, ())) if person.data_key is not None else ()
+    if facts.stopped_texts and stage is not None:
+        points = mark_stopped(points, facts.stopped_texts, stage, person, lane, conduct)
     overtaken = superseded_at(ladder, notice.stage, notice.anchor, loan.zone) if ladder else None
     gate_facts = NoticeFacts(
         loan=loan.ref,

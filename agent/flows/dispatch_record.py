@@ -23,12 +23,13 @@ from agent.domain.delivery import (
 )
 from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
+from agent.flows.filtered import filtered_by_answer, stop_filtered
 from agent.flows.lane import Lane
 from agent.flows.sender_answers import follow_traffic
 from agent.store.connect import AWAY
 from agent.store.dispatch import Ending, Move, Settling, settle
 from agent.store.sql import Connection, execute
-from channels.base import Accepted, Answer, Refusal, Refused, Unknown
+from channels.base import Accepted, Answer, Fault, Refusal, Refused, Unknown
 from channels.crash_points import CrashPoint, reached
 
 # As long as a server takes to recover, and no longer than a process has to end.
@@ -60,7 +61,14 @@ async def record(lane: Lane, sent: Sequence[Sent]) -> int:
 
 async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
     now = lane.clock.now()
-    async with lane.pool.acquire() as conn, conn.transaction():
+    filtered = filtered_by_answer((one.outgoing.message.token, one.answer) for one in sent)
+    async with lane.pool.acquire() as conn:
+        await stop_filtered(conn, lane.portfolio.id, filtered, now)
+        return await _write(conn, lane, sent, now)
+
+
+async def _write(conn: Connection, lane: Lane, sent: Sequence[Sent], now: datetime) -> int:
+    async with conn.transaction():
         settlings = _settlings(sent, now, spread=lane.limits.spread_retries)
         rows = await settle(conn, lane.portfolio.id, settlings, now)
         settled = {row["token"] for row in rows}
@@ -161,7 +169,8 @@ async def _follow(
     moves = [
         Move(one.outgoing.key, one.outgoing.fence, NoticeState.FAILED, None, 0, "refused")
         for one in refused
-        if one.outgoing.message.token in failed
+        # a text that was stopped is one case, however many got it
+        if one.outgoing.message.token in failed and not _is_filtered(one.answer)
     ]
     await open_failure_cases(conn, lane, moves, now)
 
@@ -185,6 +194,10 @@ def _settled(answer: Answer) -> Settled:
             return Settled.REFUSED
         case never:
             assert_never(never)
+
+
+def _is_filtered(answer: Answer) -> bool:
+    return isinstance(answer, Refused) and answer.fault is Fault.FILTERED
 
 
 def _refused(sent: Sequence[Sent], kind: Refusal) -> list[Outgoing]:
@@ -227,6 +240,7 @@ async def _misconfigured(conn: Connection, lane: Lane, sent: Sequence[Sent], now
         for one in sent
         if isinstance(one.answer, Refused)
         and one.answer.kind is Refusal.CONFIGURATION
+        and not _is_filtered(one.answer)
         # a halt of the sender opens a case of its own
         and not (one.answer.halt and one.outgoing.message.channel in lane.carriers)
     }

@@ -1,9 +1,10 @@
-"""Kill switches: stop contact for everybody, a portfolio, a channel, a stage, a loan or a person.
+"""Kill switches: stop contact for all, a portfolio, a channel, a stage, a loan, a person, or by a text.
 
 A pause and a begin exclude each other: it waits for begins under way, and raises the `rev` that the
 next begin reads. Whatever is begun after its commit knows of it.
 """
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
@@ -13,10 +14,11 @@ import asyncpg
 from agent.domain.ladder_compile import CHANNELS
 from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.flows.unclear import Unclear
-from agent.store.sql import Connection, fetch, fetch_value
+from agent.store.sql import Connection, execute, fetch, fetch_value
 from agent.store.waking import wake_held
 
 EVERYWHERE = 0
+_TEXT = re.compile(r"[\w-]+/[\w-]+@[0-9a-f]{8}")
 
 
 class Scope(StrEnum):
@@ -28,11 +30,13 @@ class Scope(StrEnum):
     STAGE = "stage"
     LOAN = "loan"
     PERSON = "person"
+    # one version of a text, as cases name it; carriers that filter a text stop it
+    TEMPLATE = "template"
 
 
 @dataclass(frozen=True, slots=True)
 class Switch:
-    """What is asked for: `portfolio` narrows a channel, stage, loan or person down."""
+    """What is asked for: `portfolio` narrows a channel, stage, loan, person or text down."""
 
     scope: Scope
     subject: str | None = None
@@ -92,6 +96,10 @@ async def resume(
         place = await _place(conn, switch, now)
         if isinstance(place, Unclear):
             return place
+        if switch.scope is Scope.TEMPLATE and switch.portfolio is None:
+            place = await _where_stopped(conn, place, now)
+            if isinstance(place, Unclear):
+                return place
         closed = await fetch_value(
             conn,
             "close_pause",
@@ -105,10 +113,20 @@ async def resume(
         )
         woken = 0
         if closed is not None:
+            if switch.scope is Scope.TEMPLATE:
+                await execute(
+                    conn, "close_filtered_cases", portfolio=place.portfolio_id,
+                    subject=place.subject, by=by, reason=reason, now=now,
+                )  # fmt: skip
             woken = await wake_held(
-                conn, [f"paused:{switch.scope}"], now, portfolio_id=place.portfolio_id
+                conn, [_held_by(switch.scope, place)], now, portfolio_id=place.portfolio_id
             )
     return Switched(switch.scope, place.subject, place.portfolio, closed is not None, woken)
+
+
+def _held_by(scope: Scope, place: _Place) -> str:
+    """The rule of what it held back; one text is named, for others may be stopped besides."""
+    return f"paused:{scope}:{place.subject}" if scope is Scope.TEMPLATE else f"paused:{scope}"
 
 
 async def raise_portfolio(conn: Connection, portfolio_id: int) -> int:
@@ -148,12 +166,28 @@ async def _named(
             return Unclear(f"there is no channel {subject}", f"use one of: {', '.join(CHANNELS)}")
         case Scope.STAGE if not any(p.ladder.stage(subject) for p in known.values()):
             return Unclear(f"no schedule has a stage {subject}", "see the ids in the schedule file")
+        case Scope.TEMPLATE if not _TEXT.fullmatch(subject):
+            fix = "write locale/message@version, as its case and the attempts name it"
+            return Unclear(f"{subject} names no text", fix)
         case Scope.LOAN | Scope.PERSON:
             statement = "loans_named" if switch.scope is Scope.LOAN else "borrowers_named"
             rows = await fetch(conn, statement, refs=[subject])
             return _one_home(switch, subject, {row["portfolio_id"] for row in rows}, known)
         case _:
             return _Place(home, switch.portfolio, subject)
+
+
+async def _where_stopped(conn: Connection, place: _Place, now: datetime) -> _Place | Unclear:
+    """The one place where a text is stopped: a carrier's word stops it in a portfolio."""
+    rows = await fetch(conn, "template_stops", subject=place.subject)
+    homes = [row["portfolio_id"] for row in rows]
+    if not homes or homes[0] == EVERYWHERE:
+        return place
+    known = await load_portfolios(conn, now)
+    names = sorted(name for name, portfolio in known.items() if portfolio.id in homes)
+    if len(names) != 1:
+        return Unclear(f"it is stopped in {', '.join(names)}", "name the portfolio")
+    return _Place(homes[0], names[0], place.subject)
 
 
 def _one_home(

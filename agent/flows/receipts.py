@@ -12,6 +12,7 @@ import asyncpg
 
 from agent.domain.ladder import Ladder
 from agent.flows.consequences import follow_faults, retire_numbers
+from agent.flows.filtered import filtered_by_receipt, stop_filtered
 from agent.flows.portfolios import Portfolio, ladder_of
 from agent.store.sql import Connection, column, fetch, fetch_value
 from channels.base import Fault, Receipt, Status
@@ -90,6 +91,7 @@ async def join_late(
         )
         if rows:
             known = await _with_tokens(conn, portfolio, [_receipt(row) for row in rows])
+            await stop_filtered(conn, portfolio.id, filtered_by_receipt(known), now)
             await _write(conn, portfolio, known, await _all_ways(conn, portfolio), now)
         reached(CrashPoint.RECEIPTS_WRITTEN)
     reached(CrashPoint.RECEIPTS_COMMITTED)
@@ -141,6 +143,7 @@ async def _apply(
     conn: Connection, portfolio: Portfolio, receipts: Sequence[Receipt], ways: _Ways, now: datetime
 ) -> int:
     known = await _with_tokens(conn, portfolio, receipts)
+    await stop_filtered(conn, portfolio.id, filtered_by_receipt(known), now)
     rounds = _rounds(known)
     if len(rounds) == 1 and not any(one.fault for one in known):
         moved = await _one_round(conn, portfolio, rounds[0], ways, now)

@@ -15,10 +15,12 @@ import asyncpg
 from agent.clock import Clock
 from agent.flows.breakers import EVERYWHERE, HALTED, Proof, Route, place_of
 from agent.flows.carriers import PACE
+from agent.flows.filtered import StoppedText, stopped_texts
 from agent.store.sql import Connection, execute, fetch, fetch_value
 from agent.store.waking import wake_held
 
 STAFF = "staff"
+STOPPED_TEXT = "stopped-text"
 # Enough for the one message that tries it, even if some of these may not be sent just now.
 TRIED_BY = 20
 
@@ -71,11 +73,13 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Senders:
-    """Every sender, and how many notices wait for a place in a line or for a route."""
+    """Every sender and every stopped text; how many notices wait for a line, a route and a text."""
 
     senders: tuple[Sender, ...]
     waiting_for_pace: int
     waiting_for_route: int
+    stopped_texts: tuple[StoppedText, ...] = ()
+    waiting_for_text: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,13 +116,15 @@ async def list_senders(
     async with pool.acquire() as conn:
         lines = {(row["channel"], row["sender"]): row for row in await fetch(conn, "known_senders")}
         halts = await fetch(conn, "breakers")
+        texts = await stopped_texts(conn)
         waiting = {row["rule"]: row["notices"] for row in await fetch(conn, "waiting_for_senders")}
     paces = {(one.channel, one.sender): one.parts_per_second for one in configured}
     found = []
     for who in sorted(lines.keys() | paces.keys()):
         ours = [row for row in halts if (row["channel"], row["sender"]) == who]
         found.append(_sender(who, lines.get(who), ours, paces.get(who), now))
-    return Senders(tuple(found), waiting.get(PACE, 0), waiting.get(HALTED, 0))
+    line, route, text = (waiting.get(rule, 0) for rule in (PACE, HALTED, STOPPED_TEXT))
+    return Senders(tuple(found), line, route, texts, text)
 
 
 def _sender(

@@ -89,6 +89,7 @@ class Facts:
 
     rev: int
     pauses: frozenset[tuple[str, str]]
+    stopped_texts: frozenset[str]
     people: dict[int, PersonRow]
     points: dict[int, list[PointRow]]
     loans: dict[int, LoanRow]
@@ -123,9 +124,11 @@ async def read_facts(
     against = await fetch(
         conn, "what_stands_against", portfolio=portfolio_id, ids=people_ids, now=now
     )
+    pauses = frozenset((row[2], row[3]) for row in against if row[0] is None)
     return Facts(
         rev=rev,
-        pauses=frozenset((row[2], row[3]) for row in against if row[0] is None),
+        pauses=pauses,
+        stopped_texts=frozenset(subject for scope, subject in pauses if scope == "template"),
         people={person.id: person for person in map(_person, people)},
         points=_points(points, numbers),
         loans=_loans(loans, parts),

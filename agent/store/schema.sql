@@ -685,7 +685,7 @@ CREATE TABLE public.pause (
     resume_reason text,
     CONSTRAINT pause_check CHECK (((resumed_at IS NULL) = (resumed_rev IS NULL))),
     CONSTRAINT pause_reason_check CHECK ((reason <> ''::text)),
-    CONSTRAINT pause_scope_check CHECK ((scope = ANY (ARRAY['all'::text, 'portfolio'::text, 'channel'::text, 'stage'::text, 'loan'::text, 'person'::text])))
+    CONSTRAINT pause_scope_check CHECK ((scope = ANY (ARRAY['all'::text, 'portfolio'::text, 'channel'::text, 'stage'::text, 'loan'::text, 'person'::text, 'template'::text])))
 );
 
 COMMENT ON TABLE public.pause IS 'Kill switches. Each one raises portfolio.rev in its own transaction.';

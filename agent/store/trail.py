@@ -70,7 +70,7 @@ async def records(conn: Connection, loan: asyncpg.Record) -> LoanRecords:
         pauses=await fetch(
             conn,
             "trail_pauses",
-            portfolio=portfolio,
+            **of_person,
             ref=loan["ref"],
             borrower_ref=loan["borrower"],
         ),

@@ -81,8 +81,9 @@ _REFUSALS = {
 def refusal(code: int, retry_after: float | None = None) -> Refused:
     """What a well-formed refusal means. A code nobody knows stops this attempt, loudly."""
     known = known_codes().get(code)
-    kind, halt = _REFUSALS[known.fault if known else Fault.UNKNOWN]
+    fault = known.fault if known else Fault.UNKNOWN
+    kind, halt = _REFUSALS[fault]
     waits = retry_after if retry_after is not None or known is None else known.after
-    if known is not None and known.fault is Fault.TRANSIENT and known.after is not None:
+    if known is not None and fault is Fault.TRANSIENT and known.after is not None:
         halt = Halt.AWHILE
-    return Refused(str(code), kind, halt, waits)
+    return Refused(str(code), kind, halt, waits, fault)

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from channels.base import Accepted, Answer, Refusal, Refused, Unknown
+from channels.base import Accepted, Answer, Fault, Refusal, Refused, Unknown
 from channels.sms_twilio.answers import classify, retry_after
 
 SID = "SM" + "0a" * 16
@@ -26,11 +26,13 @@ SID = "SM" + "0a" * 16
         (202, f'{{"sid":"{SID}"}}', Unknown("http-202")),
         (307, "", Unknown("http-307")),
         (429, "", Refused("429", Refusal.TRANSIENT)),
-        (400, '{"code":21211,"message":"x","status":400}', Refused("21211", Refusal.PERMANENT)),
-        (400, '{"type":"u","title":"t","status":400,"code":21610}', Refused("21610", Refusal.OPTED_OUT)),
+        (400, '{"code":21211,"message":"x","status":400}',
+         Refused("21211", Refusal.PERMANENT, fault=Fault.NUMBER)),
+        (400, '{"type":"u","title":"t","status":400,"code":21610}',
+         Refused("21610", Refusal.OPTED_OUT, fault=Fault.OPT_OUT)),
         (400, '{"code":"21211"}', Unknown("http-400-without-code")),
         (400, '{"code":true}', Unknown("http-400-without-code")),
-        (400, '{"code":77777}', Refused("77777", Refusal.CONFIGURATION)),
+        (400, '{"code":77777}', Refused("77777", Refusal.CONFIGURATION, fault=Fault.UNKNOWN)),
         (400, '{"code":20500}', Unknown("code-20500")),
         (404, "<html>not here</html>", Unknown("http-404-unreadable")),
         (408, '{"code":1}', Unknown("http-408")),

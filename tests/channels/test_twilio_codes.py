@@ -36,13 +36,14 @@ def test_what_only_a_second_message_proves_is_marked() -> None:
 @pytest.mark.parametrize(
     ("code", "answer"),
     [
-        (21211, Refused("21211", Refusal.PERMANENT)),
-        (21610, Refused("21610", Refusal.OPTED_OUT)),
-        (21408, Refused("21408", Refusal.CONFIGURATION, Halt.ROUTE)),
-        (21617, Refused("21617", Refusal.CONFIGURATION)),
-        (20003, Refused("20003", Refusal.TRANSIENT, Halt.SENDER)),
-        (21611, Refused("21611", Refusal.TRANSIENT, Halt.AWHILE, 600)),
-        (12345, Refused("12345", Refusal.CONFIGURATION)),
+        (21211, Refused("21211", Refusal.PERMANENT, fault=Fault.NUMBER)),
+        (21610, Refused("21610", Refusal.OPTED_OUT, fault=Fault.OPT_OUT)),
+        (21408, Refused("21408", Refusal.CONFIGURATION, Halt.ROUTE, fault=Fault.CONFIGURATION)),
+        (21617, Refused("21617", Refusal.CONFIGURATION, fault=Fault.OURS)),
+        (20003, Refused("20003", Refusal.TRANSIENT, Halt.SENDER, fault=Fault.ACCOUNT)),
+        (21611, Refused("21611", Refusal.TRANSIENT, Halt.AWHILE, 600, Fault.TRANSIENT)),
+        (30007, Refused("30007", Refusal.CONFIGURATION, fault=Fault.FILTERED)),
+        (12345, Refused("12345", Refusal.CONFIGURATION, fault=Fault.UNKNOWN)),
     ],
 )
 def test_refusals(code: int, answer: Refused) -> None:

@@ -18,6 +18,7 @@ from channels.base import (
     NO_CONNECTION,
     TOO_LATE,
     Accepted,
+    Fault,
     Listing,
     Message,
     Refusal,
@@ -28,6 +29,7 @@ from channels.handover import open_session
 from channels.sms_twilio.channel import Account, TwilioSms
 from tests.support.twilio_stand_in import ACCOUNT, AUTH_TOKEN, Script, StandIn
 
+OPTED_OUT = Refused("21610", Refusal.OPTED_OUT, fault=Fault.OPT_OUT)
 ADDRESS = "+2348030000001"
 KEY = b"k" * 32
 PUBLIC = "https://duly.example"
@@ -166,7 +168,7 @@ async def test_contents_can_be_discarded_at_the_provider() -> None:
 async def test_refusals_follow_the_table() -> None:
     refuse = Script(refuse={ADDRESS: 21610})
     async with twilio(refuse) as (channel, server):
-        assert await channel.send(message()) == Refused("21610", Refusal.OPTED_OUT)
+        assert await channel.send(message()) == OPTED_OUT
         server.script = Script(too_many=1.0, retry_after="7")
         assert await channel.send(message()) == Refused("429", Refusal.TRANSIENT, None, 7.0)
         assert server.messages == []
@@ -202,7 +204,7 @@ async def test_a_refusal_cut_at_any_byte_is_unknown() -> None:
             server.answer = answer[:length]
             assert isinstance(await channel.send(message()), Unknown), length
         server.answer = answer
-        assert await channel.send(message()) == Refused("21610", Refusal.OPTED_OUT)
+        assert await channel.send(message()) == OPTED_OUT
 
 
 @pytest.mark.parametrize("reset", [True, False])

@@ -109,9 +109,10 @@ order by 1, 2 limit :examples;
 -- name: invariant_while_paused
 -- 4: nothing begun under a kill switch. One for everything belongs to no portfolio's rev: there the clock decides.
 with tried as (
-    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, portfolio_rev, begun_at from attempt
+    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, portfolio_rev, begun_at, template
+    from attempt
     union all
-    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, portfolio_rev, begun_at
+    select portfolio_id, borrower_id, loan_id, anchor, stage, channel, portfolio_rev, begun_at, template
     from attempt_archive
 )
 select l.ref || ' ' || t.stage || ' ' || t.anchor as subject,
@@ -124,7 +125,8 @@ join loan l on l.portfolio_id = t.portfolio_id and l.id = t.loan_id
 join borrower b on b.portfolio_id = t.portfolio_id and b.id = t.borrower_id
 where (p.scope in ('all', 'portfolio') or (p.scope = 'channel' and p.subject = t.channel)
        or (p.scope = 'stage' and p.subject = t.stage) or (p.scope = 'loan' and p.subject = l.ref)
-       or (p.scope = 'person' and p.subject = b.ref))
+       or (p.scope = 'person' and p.subject = b.ref)
+       or (p.scope = 'template' and p.subject = t.template))
   and case when p.portfolio_id = 0
            then t.begun_at > p.paused_at and (p.resumed_at is null or t.begun_at < p.resumed_at)
            else t.portfolio_rev >= p.paused_rev

@@ -177,8 +177,8 @@ where portfolio_id = 0 and closed_at is null
 order by channel, sender, country;
 
 -- name: waiting_for_senders
--- Notices that wait for a place in a line or for a route, by the reason of their last decision.
-select d.rules[1] as rule, count(*) as notices
+-- Notices that wait for a place in a line, for a route or for their text, by the reason of their last decision.
+select w.rule, count(*) as notices
 from notice n
 cross join lateral (
     select d.verdict, d.rules from decision d
@@ -186,6 +186,10 @@ cross join lateral (
       and d.stage = n.stage
     order by d.decided_at desc, d.id desc limit 1
 ) d
+cross join lateral (
+    select case when exists (select 1 from unnest(d.rules) as r (rule) where split_part(r.rule, ':', 2) = 'template')
+                then 'stopped-text' else d.rules[1] end as rule
+) w
 where n.state in ('waiting', 'awaiting_receipt') and d.verdict = 'snooze'
-  and d.rules[1] in ('pace', 'route-halted')
+  and w.rule in ('pace', 'route-halted', 'stopped-text')
 group by 1;

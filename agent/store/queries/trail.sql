@@ -73,8 +73,15 @@ order by h.from_at, h.id;
 -- Kill switches that covered the loan, whatever they were meant for.
 select scope, subject, reason, paused_by, paused_at, resumed_at, resumed_by, resume_reason from pause
 where portfolio_id in (0, :portfolio)
-  and (scope not in ('loan', 'person') or (scope = 'loan' and subject = :ref)
-       or (scope = 'person' and subject = :borrower_ref))
+  and (scope not in ('loan', 'person', 'template') or (scope = 'loan' and subject = :ref)
+       or (scope = 'person' and subject = :borrower_ref)
+       or (scope = 'template'
+           and (exists (select 1 from attempt a
+                        where a.portfolio_id = :portfolio and a.borrower_id = :borrower
+                          and a.loan_id = :loan and a.template = subject)
+                or exists (select 1 from decision d
+                           where d.portfolio_id = :portfolio and d.loan_id = :loan
+                             and concat_ws(':', 'paused', 'template', subject) = any(d.rules)))))
 order by paused_at, id;
 
 -- name: trail_waiting
