@@ -84,6 +84,15 @@ def middle(rounds: Sequence[Mapping[str, float]], name: str) -> float:
     return median(each[name] for each in rounds)
 
 
+def middle_ratio(rounds: Sequence[Mapping[str, float]], over: str, under: str) -> float:
+    """The median of the rounds' own ratios: what a round's two sides meet alike drops out of its ratio.
+
+    A machine that is slower in one round than in another changes no ratio, and one round that a
+    neighbour spoils is not the middle one.
+    """
+    return median(each[over] / each[under] for each in rounds)
+
+
 def middles(rounds: Sequence[Mapping[str, float]]) -> dict[str, float]:
     """The median of every figure."""
     return {name: middle(rounds, name) for name in rounds[0]} if rounds else {}

@@ -15,7 +15,7 @@ from time import perf_counter, process_time
 from agent.flows.import_file import import_file
 from agent.flows.intake import Desk, Taken, take
 from agent.store.connect import open_connection, open_pool
-from benchmarks.bars import Shown, middles
+from benchmarks.bars import Shown, middle_ratio, middles
 from benchmarks.shop import Shop, cpu_seconds
 from benchmarks.village import NAME, opened
 from schedules import ladder_text
@@ -57,7 +57,7 @@ async def measure(shop: Shop, _wanted: set[str]) -> list[Shown]:
         f" {also['rows']:,.0f} rows stored, same tables, indexes and foreign keys;"
         " file: the same through duly import, which takes a loan's events together"
     )
-    return [Shown("B4", also["events_s"] / also["copied_s"], note, rounds, also)]
+    return [Shown("B4", middle_ratio(rounds, "events_s", "copied_s"), note, rounds, also)]
 
 
 def _lines(count: int) -> tuple[list[tuple[int, bytes]], str]:

@@ -12,7 +12,7 @@ from agent.flows.receipts import apply_receipts
 from agent.flows.rules import packs, texts
 from agent.store.connect import open_connection, open_pool
 from benchmarks import village
-from benchmarks.bars import Shown, middles
+from benchmarks.bars import Shown, middle_ratio, middles
 from benchmarks.shop import Shop, cpu_seconds
 from channels.base import PUSH, SMS, Accepted, Answer, Listing, Message, Receipt, Status
 
@@ -55,7 +55,7 @@ async def measure(shop: Shop, _wanted: set[str]) -> list[Shown]:
         f"{people * 4 // 5:,} receipts `delivered`, in batches, stored and joined ÷ {ones:,} single UPDATEs,"
         " one connection, fsync"
     )
-    return [Shown("B10", also["applied_s"] / also["single_s"], note, rounds, also)]
+    return [Shown("B10", middle_ratio(rounds, "applied_s", "single_s"), note, rounds, also)]
 
 
 async def _send(shop: Shop, url: str) -> None:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks.bars import BARS, Met, Size
+from benchmarks.bars import BARS, Met, Size, middle_ratio
 from benchmarks.run import NoSuchBar, named, run
 
 
@@ -32,3 +32,10 @@ def test_groups_and_bars_can_be_named() -> None:
     assert named([]) == set(BARS)
     with pytest.raises(NoSuchBar, match="B12"):
         named(["B13"])
+
+
+def test_a_ratio_is_taken_round_by_round() -> None:
+    """A slow round is slow for both sides, and a neighbour spoils one side of another."""
+    rounds = [{"ours": 10.0, "base": 5.0}, {"ours": 4.0, "base": 4.0}, {"ours": 6.0, "base": 3.0}]
+
+    assert middle_ratio(rounds, "ours", "base") == 2.0
