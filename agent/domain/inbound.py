@@ -47,7 +47,7 @@ class Reading:
 
 
 # Words that alone are an opt-out: the regulation's seven, gateways' lists, house additions.
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     ("stop", "quit", "end", "revoke", "cancel", "unsubscribe", "stopall", "stop all", "optout",
      "opt out", "opt-out", "remove", "alto", "parar", "cancelar", "baja", "detener", "dar de baja",
      "no mas", "no más", "arret", "arrêt", "berhenti", "t", "td", "r", "n", "tdzd", "qx",
@@ -192,6 +192,9 @@ _NEGATED_STOP = (
 )
 _STOP_INSIDE = r"\b(stop|quit|end|cancel|unsubscribe|revoke|opt\s*out)\b|退订|退訂|拒收"
 
+_ANY_OPT_OUT = re.compile("|".join((*_OPT_OUT_OR_CEASE, *_OPT_OUT_HAN, *_OPT_OUT)))
+_NEGATED = re.compile(_NEGATED_STOP)
+
 # The order decides: what protects people more comes first.
 _ORDER: tuple[tuple[Intent, tuple[str, ...], tuple[str, ...]], ...] = (
     (Intent.WRONG_NUMBER, _WRONG, _WRONG_EFFECTS),
@@ -221,6 +224,12 @@ def normalise(text: str) -> str:
     folded = unicodedata.normalize("NFKC", text).casefold().replace("’", "'").replace("‘", "'")
     kept = "".join(c for c in folded if c.isspace() or unicodedata.category(c) not in _NO_WORDS)
     return " ".join(kept.split()).strip(" .,!?;:'\"*()[]<>-_~。，！？；：、“”…")
+
+
+def phrased_opt_out(text: str) -> bool:
+    """It says so somewhere, whatever else: all that `read_reply` makes an opt-out by its phrases."""
+    said = normalise(text)
+    return _ANY_OPT_OUT.search(said) is not None and _NEGATED.search(said) is None
 
 
 def read_reply(text: str, locale: str) -> Reading:
@@ -256,7 +265,7 @@ def _polite(said: str) -> str:
 
 def _alone(word: str, locale: str) -> Reading | None:
     """The whole message is one word of the lists."""
-    if word in _STOP_WORDS and (_chinese(locale) or word not in _LETTERS):
+    if word in STOP_WORDS and (_chinese(locale) or word not in _LETTERS):
         effects = _opting_out(locale, human=word in _ALSO_HUMAN)
         return Reading(Intent.OPT_OUT, effects, f"word:{word}")
     if word in _HELP_WORDS:

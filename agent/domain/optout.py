@@ -7,14 +7,27 @@ wrong yes costs a person nothing but messages; a wrong no is what must never hap
 import re
 import unicodedata
 
-# whole messages; one-letter codes are what Chinese carriers teach people to answer
-_WORDS = frozenset(
-    (
-        *("stop", "stopall", "stop all", "unsubscribe", "end", "quit", "cancel", "revoke"),
-        *("optout", "opt out", "remove", "remove me", "stop it", "stop please", "please stop"),
-        *("t", "td", "n", "退订", "退", "停", "停止", "拒收", "取消", "取消订阅", "不要", "滚"),
-    )
+from agent.domain.folding import fold
+from agent.domain.inbound import phrased_opt_out
+
+# Whole messages; one-letter codes are what Chinese carriers teach people to answer. Other languages too:
+# people answer in their own, whatever ours was.
+_WORDS = (
+    *("stop", "stopall", "stop all", "unsubscribe", "end", "quit", "cancel", "revoke", "stopp"),
+    *("optout", "opt out", "remove", "remove me", "stop it", "unreg", "ende", "стоп", "tc"),
+    *("t", "td", "n", "r", "qx", "tdzd"),
+    *("退订", "退", "停", "停止", "拒收", "取消", "取消订阅", "不要", "滚"),
+    *("alto", "pare", "parar", "basta", "baja", "dar de baja", "cancelar", "detener", "no más", "sair"),
+    *("arrêt", "arrêter", "arrêtez", "désabonner", "désinscrire", "abmelden"),
+    *("berhenti", "hentikan", "batal", "tigil", "itigil", "hinto", "dừng", "từ chối", "หยุด", "ยกเลิก"),
+    *("बंद", "रोको", "simama", "komesha", "sitisha", "daina", "tsaya", "توقف", "إلغاء"),
+    *("配信停止", "수신거부", "중지"),
+)  # fmt: skip
+_COURTESY = re.compile(
+    r"\b(?:please|pls|plz|now|thanks?|thank you|por favor|s'il vous plait)\b|^请|谢谢"
 )
+# Longer ones are sentences, and read as such.
+_SHORT = 60
 _PHRASES = re.compile(
     r"\bunsubscribe\b|\bopt(?:ing)?[ -]?out\b|\bremove (?:me|my number)\b|\bleave me alone\b"
     r"|\bstop (?:texting|messaging|sending|contacting|sms|calling|bothering|harassing|these|this|all)\b"
@@ -39,7 +52,26 @@ def plain(text: str) -> str:
 
 
 def wants_no_more(text: str) -> bool:
-    """The message asks us to stop."""
+    """The message asks us to stop. What a reading of replies calls an opt-out always does."""
     read = plain(text[:4_000])
-    bare = " ".join(re.sub(r"[^\w' ]|_", " ", read).split())
-    return bare in _WORDS or _PHRASES.search(read) is not None
+    return (
+        (len(read) <= _SHORT and _is_word(read))
+        or _PHRASES.search(read) is not None
+        or phrased_opt_out(text[:4_000])
+    )
+
+
+def _is_word(read: str) -> bool:
+    """Nothing but one of the words, once or again and again, in any alphabet and with blanks in it."""
+    words = _bare(_COURTESY.sub(" ", fold(read).text)).split() or _bare(fold(read).text).split()
+    spaced = bool(words) and all(len(word) == 1 for word in words)
+    whole = ("" if spaced else " ").join(words)
+    return whole in _FOLDED or (len(set(words)) == 1 and words[0] in _FOLDED)
+
+
+def _bare(text: str) -> str:
+    return " ".join(_MARKS.sub(" ", text).split())
+
+
+_MARKS = re.compile(r"[^\w']|_")
+_FOLDED = frozenset(_bare(fold(word).text) for word in _WORDS)

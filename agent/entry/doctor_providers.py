@@ -102,6 +102,8 @@ def _routes(settings: Settings, sender: str, today: date) -> Iterator[Finding]:
 def _allowed(profile: Profile, today: date) -> Finding:
     check = f"twilio country {profile.code}"
     says = f"texts about loans go there ({profile.basis}, checked {profile.checked_on})"
+    if profile.checked_on - today > timedelta(days=1):
+        return warning(check, f"{says}: that day is yet to come", "write the day it was looked at")
     if today - profile.checked_on > PROFILE_DAYS:
         do = "look at the provider's rules again and put today's date beside them"
         return warning(check, f"{says}: that is long ago", do)

@@ -219,12 +219,14 @@ def _application(system: System, doorbell: Doorbell | None) -> web.Application:
     )
 
     receipts = receipt_inbox(system)
-    add_sandbox_callbacks(
-        app,
-        receipts,
-        public_url=settings.public_url,
-        secret=settings.sandbox_secret.get_secret_value().encode(),
-    )
+    if settings.sandbox_url is not None:
+        # only where such phones are: their secret has a value that everybody knows until it is set
+        add_sandbox_callbacks(
+            app,
+            receipts,
+            public_url=settings.public_url,
+            secret=settings.sandbox_secret.get_secret_value().encode(),
+        )
     if (account := twilio_account(settings, system.keyring)) is not None:
         add_texting(app, system, account, receipts)
     return app

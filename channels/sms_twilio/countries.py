@@ -2,7 +2,7 @@
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import date, time
 from functools import lru_cache
@@ -19,6 +19,11 @@ _TELEPHONE = re.compile(r"\+?\d[\d -]{5,}\d")
 # vendor: its own page says so; judged: nothing against it found; unread: nobody has looked yet
 _BASES = frozenset({"vendor", "judged", "unread", "lender"})
 _SENDERS = frozenset({"number", "name", "service"})
+_REGISTERED = frozenset({"sender", "campaign", "template"})
+_LISTS = {"senders": _SENDERS, "registration": _REGISTERED, "registered": _REGISTERED}
+_NEEDED = frozenset({"code", "loan_content", "two_way", "links", "senders", "source", "checked_on"})
+_FLAGS = frozenset({"loan_content", "two_way", "links", "opt_out_footer"})
+_KNOWN = _NEEDED | _FLAGS | frozenset({"quiet_hours", "registration", "registered", "basis"})
 
 
 class BadProfile(ValueError):
@@ -62,35 +67,66 @@ def _read(text: str) -> dict[str, Profile]:
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as problem:
         raise BadProfile(f"not TOML: {problem}") from None
-    found = [_profile(one) for one in raw.get("country", [])]
-    return {one.code: one for one in found}
+    entries = raw.pop("country", [])
+    if raw.keys() - {"checked_on"} or not isinstance(entries, list):
+        raise BadProfile("each country is a [[country]], and nothing else stands in the file")
+    found: dict[str, Profile] = {}
+    for one in entries:
+        made = _profile(one if isinstance(one, dict) else {})
+        if made.code in found:
+            raise BadProfile(f"country {made.code} stands twice")
+        found[made.code] = made
+    return found
 
 
 def _profile(raw: Mapping[str, Any]) -> Profile:
+    """An entry that means what it says; whoever misspelled something hears so before anything is sent."""
     name = str(raw.get("code", "?"))
-    try:
-        made = Profile(
-            **{
-                **raw,
-                "senders": frozenset(raw.get("senders", ())),
-                "registration": tuple(raw.get("registration", ())),
-                "registered": tuple(raw.get("registered", ())),
-            }
-        )
-    except TypeError as problem:
-        raise BadProfile(f"country {name}: {problem}") from None
-    flags = (made.loan_content, made.two_way, made.links, made.opt_out_footer)
-    if not _CODE.fullmatch(name) or not all(isinstance(flag, bool) for flag in flags):
-        raise BadProfile(f"country {name}: code is two capital letters, flags are true or false")
-    if not made.senders or made.senders - _SENDERS:
-        raise BadProfile(f"country {name}: senders are some of {', '.join(sorted(_SENDERS))}")
-    if made.quiet_hours is not None and not _HOURS.fullmatch(made.quiet_hours):
-        raise BadProfile(f"country {name}: quiet hours are written 21:00-08:00")
-    if made.basis not in _BASES:
-        raise BadProfile(f"country {name}: basis is one of {', '.join(sorted(_BASES))}")
-    if not made.source.strip() or not isinstance(made.checked_on, date):
-        raise BadProfile(f"country {name}: say the source and the day on which it was checked")
-    return made
+    if (wrong := next(_wrong(raw), None)) is not None:
+        raise BadProfile(f"country {name}: {wrong}")
+    lists = {key: tuple(raw[key]) for key in ("registration", "registered") if key in raw}
+    return Profile(**{**raw, **lists, "senders": frozenset(raw["senders"])})
+
+
+def _wrong(raw: Mapping[str, Any]) -> Iterator[str]:
+    if missing := _NEEDED - raw.keys():
+        yield f"{', '.join(sorted(missing))} missing"
+    if unknown := raw.keys() - _KNOWN:
+        yield f"nothing is called {', '.join(sorted(unknown))}"
+    if not _is_text(raw["code"]) or not _CODE.fullmatch(raw["code"]):
+        yield "the code is two capital letters"
+    if not all(isinstance(raw[flag], bool) for flag in _FLAGS & raw.keys()):
+        yield f"{', '.join(sorted(_FLAGS))} are true or false"
+    for name, known in _LISTS.items():
+        if not _are_of(raw.get(name, []), known):
+            yield f'{name} are some of {", ".join(sorted(known))}, as ["{min(known)}"]'
+    yield from _wrong_texts(raw)
+
+
+def _wrong_texts(raw: Mapping[str, Any]) -> Iterator[str]:
+    if not raw["senders"]:
+        yield "no kind of sender works"
+    if "quiet_hours" in raw and not _are_hours(raw["quiet_hours"]):
+        yield "quiet hours are written 21:00-08:00"
+    if not _are_of([raw.get("basis", "judged")], _BASES):
+        yield f"basis is one of {', '.join(sorted(_BASES))}"
+    if not _is_text(raw["source"]) or type(raw["checked_on"]) is not date:
+        yield "say the source, and the day on which it was checked, as 2026-11-21"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _are_of(values: object, known: frozenset[str]) -> bool:
+    return isinstance(values, list) and all(isinstance(one, str) and one in known for one in values)
+
+
+def _are_hours(said: object) -> bool:
+    if not isinstance(said, str) or not _HOURS.fullmatch(said):
+        return False
+    starts, _, ends = said.partition("-")
+    return starts != ends
 
 
 def sender_kind(sender: str) -> str:

@@ -108,12 +108,13 @@ async def test_what_is_wrong_with_twilio(
     assert levels(await examined(monkeypatch, twilio | change))[check] is level
 
 
-async def test_an_old_profile_is_a_warning(
-    monkeypatch: pytest.MonkeyPatch, twilio: dict[str, str]
+@pytest.mark.parametrize("today", [date(2027, 9, 1), date(2026, 11, 1)])
+async def test_an_old_profile_is_a_warning_and_so_is_one_of_a_day_to_come(
+    monkeypatch: pytest.MonkeyPatch, twilio: dict[str, str], today: date
 ) -> None:
     for name, value in twilio.items():
         monkeypatch.setenv(name, value)
-    found = await examine_providers(config.load(), date(2027, 9, 1))
+    found = await examine_providers(config.load(), today)
     assert levels(found)["twilio country NG"] is Level.WARNING
 
 

@@ -16,7 +16,6 @@ from agent.store.keyring import Keyring
 from channels.base import Accepted, Answer, Listing, Message, Refused
 from channels.sms_twilio.codes import refusal
 from channels.sms_twilio.countries import (
-    BadProfile,
     Profile,
     country_of,
     no_route,
@@ -345,23 +344,6 @@ def test_every_profile_names_its_source_and_day() -> None:
     assert shipped["TW"].quiet == (time(22), time(9))
     assert {code for code in shipped if no_route(shipped[code], "+1") is None} == {"NG"}
     assert no_route(None, "+1") == "no-profile"
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
-        "not toml [",
-        '[[country]]\ncode = "DE"',
-        '[[country]]\ncode="de"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource="x"\nchecked_on=2026-01-01',
-        '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["fax"]\nsource="x"\nchecked_on=2026-01-01',
-        '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource=""\nchecked_on=2026-01-01',
-        '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource="x"\nchecked_on=2026-01-01\nquiet_hours="9-8"',
-        '[[country]]\ncode="DE"\nloan_content=true\ntwo_way=true\nlinks=true\nsenders=["number"]\nsource="x"\nchecked_on=2026-01-01\nbasis="hearsay"',
-    ],
-)
-def test_a_profile_that_says_too_little_is_refused(text: str) -> None:
-    with pytest.raises(BadProfile):
-        profiles(text)
 
 
 @pytest.mark.parametrize(
