@@ -21,17 +21,14 @@ from agent.flows.dispatch_case import Case, case_of, today_in
 from agent.flows.dispatch_conduct import Conduct, address_of, read_conduct
 from agent.flows.dispatch_texts import setting_of
 from agent.flows.lane import Lane, ladder_for
+from agent.store.begun import NewAttempt, NewDecision, begin_attempts, insert_decisions
 from agent.store.connect import LOST
 from agent.store.dispatch import (
     Facts,
     Move,
-    NewAttempt,
-    NewDecision,
     NoticeKey,
     PointRow,
-    begin_attempts,
     claim_due,
-    insert_decisions,
     move_notices,
     read_facts,
 )

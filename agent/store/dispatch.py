@@ -1,4 +1,4 @@
-"""What a begin reads and writes: a batch of notices with everything the gate needs, set-based."""
+"""A batch of notices with everything the gate needs, and what becomes of them: set-based."""
 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from agent.domain.delivery import AttemptState, NextStep
 from agent.domain.gate import Hold, Point
 from agent.store.numbers import Number, NumberKey, lock_numbers
-from agent.store.sql import Connection, copy_rows, fetch, fetch_value
+from agent.store.sql import Connection, fetch, fetch_value
 
 NoticeKey = tuple[int, date, str]
 # Which notice, when, by which channel.
@@ -209,90 +209,6 @@ def _holds(rows: Sequence[Any]) -> dict[int, list[tuple[int | None, Hold]]]:
             hold = Hold(reason, until_at, channel, from_at)
             found[borrower_id].append((loan_id if scope == "loan" else None, hold))
     return found
-
-
-class NewDecision(NamedTuple):
-    """A row of `decision`."""
-
-    portfolio_id: int
-    loan_id: int
-    anchor: date
-    stage: str
-    decided_at: datetime
-    verdict: str
-    until_at: datetime | None
-    rules: tuple[str, ...]
-    facts_hash: bytes
-    packs: str
-    zone: str
-    person_rev: int
-
-
-class NewAttempt(NamedTuple):
-    """A row of `attempt`."""
-
-    portfolio_id: int
-    token: str
-    loan_id: int
-    anchor: date
-    stage: str
-    borrower_id: int
-    contact_point_id: int
-    channel: str
-    address_key: bytes
-    fence: int
-    state: AttemptState
-    begun_at: datetime
-    deadline_at: datetime
-    look_at: datetime
-    person_rev: int
-    number_rev: int
-    portfolio_rev: int
-    amount_minor: int
-    currency: str
-    template: str
-    body: bytes
-
-
-async def insert_decisions(conn: Connection, decisions: Sequence[NewDecision]) -> None:
-    """What the gate answered, every failing rule, and a hash of the facts it looked at."""
-    await copy_rows(conn, "decision", NewDecision._fields, decisions)
-
-
-# anchor, stage, fence, route
-_Step = tuple[date, str, int, int]
-
-
-async def begin_attempts(
-    conn: Connection, attempts: Sequence[NewAttempt], routes: Sequence[int]
-) -> None:
-    """Write down what is about to be sent, and that its notices are being sent by these routes.
-
-    Under the locks of their numbers none of them has an unsettled attempt. If one had after all, its
-    unique index would undo the whole batch.
-    """
-    if not attempts:
-        return
-    steps: dict[_Step, int] = {}
-    taken = [
-        steps.setdefault((one.anchor, one.stage, one.fence, route), len(steps) + 1)
-        for one, route in zip(attempts, routes, strict=True)
-    ]
-    anchors, stages, fences, ways = zip(*steps, strict=True)
-    sending = await fetch_value(
-        conn,
-        "notices_sending",
-        portfolio=attempts[0].portfolio_id,
-        deadline=attempts[0].deadline_at,
-        loans=[one.loan_id for one in attempts],
-        steps=taken,
-        anchors=anchors,
-        stages=stages,
-        fences=fences,
-        routes=ways,
-    )
-    assert sending == len(attempts), "a notice moved under its lock"
-    await copy_rows(conn, "attempt", NewAttempt._fields, attempts)
 
 
 class Move(NamedTuple):
