@@ -70,6 +70,7 @@ class _Course:
         self.schedule = schedule
         self.buckets = schedule.buckets
         self.loan: Loan | None = None
+        self.lives: str | None = None
         self.out = Derived(None, [], [], [], [])
         self.acts = [
             (row["at"], stage) for row in history.acts if (stage := _last_word(schedule, row))
@@ -85,7 +86,10 @@ class _Course:
             items = [(row, _event(row)) for row in rows]
             while moves and moves[0]["step"] <= step:
                 self._move(moves.pop(0))
+            was_open = self._is_open()
             self._take(items)
+            if not was_open:
+                self._come_home()
         for move in moves:
             self._move(move)
         self._act_before(None)
@@ -126,7 +130,7 @@ class _Course:
 
     def _fold(self, events: Sequence[Event], at: datetime, *, back: bool) -> Applied:
         """Intake has the earlier claims at hand only when an event reaches back in time."""
-        buckets, home = self.buckets(at), self.history.row["home"]
+        buckets, home = self.buckets(at), self.lives or self.history.row["home"]
         if self.loan is None or back or not self.loan.claims:
             return apply(self.loan, events, at, buckets, home)
         done = apply(self.loan._replace(claims=()), events, at, buckets, home)
@@ -167,12 +171,22 @@ class _Course:
 
     def _move(self, row: Any) -> None:
         """A person moved: days count in the new zone from then on; what the old zone began was told."""
-        loan, zone, at = self.loan, row["zone"], row["received_at"]
-        if loan is None or loan.now.status is not Status.OPEN or zone == loan.facts.zone:
-            return
-        self._act_before(at)
-        moved = move_zone(loan, zone, at, self.buckets(at))
+        self.lives, at = str(row["zone"]), row["received_at"]
+        if self._is_open() and self.lives != _known(self.loan).facts.zone:
+            self._act_before(at)
+            self._go(self.lives, at)
+
+    def _come_home(self) -> None:
+        """A loan that is open again counts its days where its owner lives now."""
+        if self._is_open() and self.lives not in {None, _known(self.loan).facts.zone}:
+            self._go(self.lives or "", _known(self.loan).anchor_since)
+
+    def _go(self, zone: str, at: datetime) -> None:
+        moved = move_zone(_known(self.loan), zone, at, self.buckets(at))
         self._note(moved.loan, moved.outcomes, at)
+
+    def _is_open(self) -> bool:
+        return self.loan is not None and self.loan.now.status is Status.OPEN
 
 
 def _last_word(schedule: Schedule, row: Any) -> Stage | None:

@@ -63,7 +63,8 @@ def apply_loans(
     for work in works:
         portfolio = portfolios[work.portfolio_id]
         _move(work, people, portfolio.ladder.buckets)
-        _apply_all(work, portfolio.ladder.buckets, portfolio.zone)
+        _apply_all(work, portfolio.ladder.buckets, _home(work, people) or portfolio.zone)
+        _come_home(work, people, portfolio.ladder.buckets)
     return [work for work in works if work.loan is not None]
 
 
@@ -112,6 +113,30 @@ def _move(work: Work, people: People, buckets: tuple[int, ...]) -> None:
     moved = move_zone(work.loan, zone, owner.moved_at, buckets)
     work.loan = moved.loan
     work.told += moved.outcomes
+
+
+def _home(work: Work, people: People) -> str | None:
+    """Where a loan's owner lives in the ledger's words; a later loan need not say it again."""
+    if work.before is not None:
+        return None
+    refs = (
+        item.event.fact.person.ref for item in work.items if isinstance(item.event.fact, Opened)
+    )
+    owners = (people.by_ref.get((work.portfolio_id, ref)) for ref in refs)
+    return next((owner.zones[0] for owner in owners if owner is not None and owner.zones), None)
+
+
+def _come_home(work: Work, people: People, buckets: tuple[int, ...]) -> None:
+    """A loan that is open now and was not before counts its days where its owner lives by then."""
+    if work.before is not None and work.before.loan.now.status is Status.OPEN:
+        return
+    if work.loan is None or work.loan.now.status is not Status.OPEN:
+        return
+    zones = people.by_id[work.portfolio_id, _now_stored(work, people).borrower_id].zones
+    if zones and zones[0] != work.loan.facts.zone:
+        moved = move_zone(work.loan, zones[0], work.loan.anchor_since, buckets)
+        work.loan = moved.loan
+        work.told += moved.outcomes
 
 
 def _reaches_back(item: Item) -> bool:

@@ -460,23 +460,26 @@ where e.state = 'applied' and e.type not in ('borrower.updated', 'borrower.flagg
 order by e.step, e.position;
 
 -- name: rederive_moves
--- What was said of the time zones of people who moved.
-with said as (
+-- What was said of the time zones of people who moved, or of whom a loan does not say it again.
+with told as (
     select e.portfolio_id, coalesce(w.person ->> 'id', e.subject) as ref, e.step, e.position, e.at,
            e.received_at, e.type = 'borrower.updated' as updated,
-           coalesce(w.person -> 'timezones', jsonb_build_array(w.person -> 'timezone')) as zones
+           case when jsonb_typeof(w.person -> 'timezones') = 'array' and w.person -> 'timezones' <> '[]'
+                then w.person -> 'timezones'
+                when w.person ->> 'timezone' <> '' then jsonb_build_array(w.person -> 'timezone') end as zones
     from ledger_event e
     cross join lateral (select coalesce(e.data -> 'borrower', e.data) as person) w
     where e.type in ('loan.opened', 'borrower.updated') and e.state = 'applied'
-      and (w.person ? 'timezones' or w.person ? 'timezone')
 )
 select portfolio_id, ref, step, received_at, zones ->> 0 as zone
 from (
-    select s.*, max(at) over (partition by portfolio_id, ref order by step, at, position) as newest from said s
+    select t.*, max(at) over (partition by portfolio_id, ref order by step, at, position) as newest
+    from told t where zones is not null
 ) s
 -- an older word that came late changed nothing
-where at = newest and (portfolio_id, ref) in (select portfolio_id, ref from said group by portfolio_id, ref
-                              having count(distinct zones) > 1 or bool_or(updated))
+where at = newest and (portfolio_id, ref) in (
+    select portfolio_id, ref from told group by portfolio_id, ref
+    having count(distinct zones) > 1 or bool_or(updated) or bool_or(zones is null))
 order by step, at, position;
 
 -- name: rederive_outcomes
