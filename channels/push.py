@@ -115,9 +115,9 @@ class PushRouter:
                 return replace(answer, halt=Halt.AWHILE)
             # a browser that subscribed to another key says the same: only a service that never took one
             # of ours can mean all of them
-            case Refused(code=code) if code in _STOPPED.get(provider, ()) and (
-                provider != WEB or service not in self._welcome
-            ):
+            case Refused(code=code, kind=Refusal.CONFIGURATION) if code in _STOPPED.get(
+                provider, ()
+            ) and (provider != WEB or service not in self._welcome):
                 # nothing is wrong with the notice: it waits, or goes another way
                 return replace(answer, kind=Refusal.TRANSIENT, halt=Halt.SENDER)
             case _:

@@ -22,8 +22,12 @@ from channels.push import NO_LIST, Life, Lifetime, collapse_key, words_for_app
 APNS_URL = "https://api.push.apple.com"
 # Apple wants a new token after 20 minutes at the earliest and before 60.
 _SLOT = 40 * 60
+_EARLIEST = 20 * 60
+# Processes that hear within so many seconds that a token is too old make the same new one.
+_TOGETHER = 20
 _DEVICE = re.compile(r"[0-9a-fA-F]{64,200}")
 NO_DEVICE = Refused("BadDeviceToken", Refusal.PERMANENT)
+_EXPIRED = Refused("ExpiredProviderToken", Refusal.CONFIGURATION)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,15 +51,31 @@ class ProviderTokens:
         self._now = now
         self._issued = -1
         self._token = ""
+        self._phase = 0
+        self._renewed_at = -_EARLIEST
 
     def token(self) -> str:
         """Today's, as it were."""
-        issued = math.floor(self._now().timestamp()) // _SLOT * _SLOT
+        since = math.floor(self._now().timestamp()) - self._phase
+        issued = since // _SLOT * _SLOT + self._phase
         if issued != self._issued:
             claims = {"iss": self._key.team, "iat": issued}
             self._token = signed_es256(self._key.key, {"kid": self._key.key_id}, claims)
             self._issued = issued
         return self._token
+
+    def renewed(self, expired: str) -> bool:
+        """Whether there is another one than this, which Apple calls too old: our clock may be behind.
+
+        A new one is made now, unless one was made so shortly before that Apple would call it too many.
+        """
+        if expired != self._token:
+            return True
+        at = math.floor(self._now().timestamp()) // _TOGETHER * _TOGETHER
+        if at <= self._issued or at - self._renewed_at < _EARLIEST:
+            return False
+        self._phase, self._renewed_at = at % _SLOT, at
+        return self.token() != expired
 
 
 class ApnsChannel:
@@ -75,9 +95,10 @@ class ApnsChannel:
         life = self._life.of(message)
         if isinstance(life, Refused):
             return life
+        bearer = self._tokens.token()
         answer = await self._client.post(
             f"/3/device/{message.address}",
-            self._headers(message, life),
+            self._headers(message, life, bearer),
             apns_body(message),
             message.deadline,
         )
@@ -85,9 +106,12 @@ class ApnsChannel:
             return answer
         # once Apple knew one of our devices, a device that it does not know is to blame itself
         self._right_place = self._right_place or answer.status in {200, 410}
-        return classify_apns(
+        said = classify_apns(
             answer, apns_id(message.token), message.registered_at, right_place=self._right_place
         )
+        if said == _EXPIRED and self._tokens.renewed(bearer):
+            return Refused(_EXPIRED.code, Refusal.TRANSIENT)  # the next try has another token
+        return said
 
     async def listing(self, address: str, since: datetime) -> Listing:  # noqa: ARG002
         """Apple lists nothing."""
@@ -97,9 +121,9 @@ class ApnsChannel:
         """Ends the connection."""
         await self._client.close()
 
-    def _headers(self, message: Message, life: Lifetime) -> dict[str, str]:
+    def _headers(self, message: Message, life: Lifetime, bearer: str) -> dict[str, str]:
         return {
-            "authorization": f"bearer {self._tokens.token()}",
+            "authorization": f"bearer {bearer}",
             "apns-id": apns_id(message.token),
             "apns-topic": self._topic,
             "apns-push-type": "alert",

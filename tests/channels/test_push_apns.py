@@ -4,14 +4,10 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
 
 import orjson
 import pytest
 from aiohttp.test_utils import unused_port
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
-from cryptography.hazmat.primitives.hashes import SHA256
 from h2.errors import ErrorCodes
 from yarl import URL
 
@@ -29,7 +25,7 @@ from channels.base import (
 from channels.http2 import NOT_PROCESSED, Connection
 from channels.http2_client import Http2Client
 from channels.http_once import HttpAnswer
-from channels.jwt import BadKey, read_p256_key, unbase64url
+from channels.jwt import BadKey, read_p256_key
 from channels.push import Life
 from channels.push_apns import ApnsChannel, AppleKey, ProviderTokens, classify_apns
 from tests.support.apple import Apple, Pushed, Talk, apple
@@ -135,25 +131,6 @@ async def test_what_is_sent_is_neutral_bounded_and_collapses() -> None:
             "duly_token": f"{7:032x}",
             "duly_notice": "notice-7",
         }
-
-
-def test_processes_share_one_token_and_change_it_every_forty_minutes() -> None:
-    now = [AT]
-    here, there = (ProviderTokens(KEY, lambda: now[0]) for _ in range(2))
-    seen = []
-    for minute in range(0, 121, 5):
-        now[0] = AT + timedelta(minutes=minute)
-        assert here.token() == there.token()
-        head, claims, signature = here.token().split(".")
-        assert orjson.loads(unbase64url(head)) == {"alg": "ES256", "kid": "ABC123DEFG"}
-        said = orjson.loads(unbase64url(claims))
-        assert said["iss"] == "TEAM123456"
-        assert 0 <= now[0].timestamp() - said["iat"] < 40 * 60
-        raw = unbase64url(signature)
-        der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
-        KEY.key.public_key().verify(der, f"{head}.{claims}".encode(), ec.ECDSA(SHA256()))
-        seen.append(said["iat"])
-    assert sorted({b - a for a, b in pairwise(seen)}) == [0, 40 * 60]
 
 
 async def test_many_at_once_share_one_connection() -> None:

@@ -50,6 +50,9 @@ async def said(
         (FCM, Refused("UNAUTHENTICATED", OURS), Halt.SENDER),
         (FCM, Refused("PERMISSION_DENIED", OURS), Halt.SENDER),
         (FCM, Refused("oauth-invalid_grant", OURS), Halt.SENDER),
+        # the next one has another token
+        (FCM, Refused("UNAUTHENTICATED", LATER), None),
+        (APNS, Refused("ExpiredProviderToken", LATER), None),
         # about one phone or one text
         (FCM, Refused("SENDER_ID_MISMATCH", OURS), None),
         (FCM, Refused("UNREGISTERED", Refusal.PERMANENT), None),
