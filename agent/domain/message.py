@@ -43,6 +43,7 @@ NEUTRAL = "neutral"
 NOWHERE = Setting()
 TEXT_MAX = 1000
 _PLACEHOLDER = re.compile(r"\{([a-z_]+(?::[a-z]+)?)\}")
+_BRACED = re.compile(r"\{[^{}\n]{0,40}\}|[{}]")
 # What stands for a value in other systems, and would be read by borrowers here.
 _FOREIGN = re.compile(
     r"%(?:\(\w*\))?[sdif](?![a-z])|\$(?=\{)|\$[a-z_]{3,}|<%|%>|<[a-z_]+>|\[\[|\]\]|\(\(|\)\)|[｛｝]"
@@ -111,22 +112,58 @@ class Composed(NamedTuple):
 def parse(text: str) -> Template | Problem:
     """Read a text; a brace that belongs to no known placeholder refuses it."""
     text = text.strip()
-    if not text or len(text) > TEXT_MAX:
-        return Problem("text", f"{len(text)} characters", f"write 1 to {TEXT_MAX}")
+    if (fault := _fault(text)) is not None:
+        return fault[1]
     pieces = _PLACEHOLDER.split(text)
-    literals, names = tuple(pieces[::2]), tuple(pieces[1::2])
-    unknown = next((found for name in names if (found := _unknown(name)) is not None), None)
-    if unknown is not None:
-        return unknown
-    if any("{" in literal or "}" in literal for literal in literals):
-        return Problem("text", "a brace that is no placeholder", "write {amount} or no brace")
-    foreign = _FOREIGN.search(text)
-    if foreign is not None:
+    return Template(tuple(pieces[::2]), tuple(pieces[1::2]))
+
+
+def fault_at(text: str, *, push: bool = False) -> int | None:
+    """Where a text, or the title and body of a push, cannot be read: at which of its characters, from 0."""
+    title, _, body = text.strip().partition("\n")
+    parts = (title.strip(), body.strip()) if push else (text.strip(),)
+    begins = 0
+    for part in parts:
+        if (fault := _fault(part)) is not None:
+            return begins + fault[0]
+        begins += len(part) + 1
+    return None
+
+
+def line_at(text: str, position: int, *, push: bool = False) -> int:
+    """The line of a file that a place in its text is on, both counted from 1; blank lines count."""
+    ahead = text[: len(text) - len(text.lstrip())].count("\n")
+    title, _, body = text.strip().partition("\n")
+    told = f"{title.strip()}\n{body.strip()}" if push else text.strip()
+    line = told[: position - 1].count("\n")
+    blank = body[: len(body) - len(body.lstrip())].count("\n") if push and line else 0
+    return 1 + ahead + line + blank
+
+
+def _fault(text: str) -> tuple[int, Problem] | None:
+    """The first thing for which a text is refused, and its place."""
+    if not text or len(text) > TEXT_MAX:
+        return 0, Problem("text", f"{len(text)} characters", f"write 1 to {TEXT_MAX}")
+    for braced in _BRACED.finditer(text):
+        if (wrong := _misnamed(braced[0])) is not None:
+            return braced.start(), wrong
+    if (foreign := _FOREIGN.search(text)) is not None:
         what = f"{foreign[0]} looks like a placeholder of another kind"
-        return Problem("text", what, "write {amount}, or leave it out")
-    if any(unicodedata.category(c) == "Cc" and c != "\n" for c in text):
-        return Problem("text", "a control character", "remove it; only line breaks may stay")
-    return Template(literals, names)
+        return foreign.start(), Problem("text", what, "write {amount}, or leave it out")
+    for at, character in enumerate(text):
+        if unicodedata.category(character) == "Cc" and character != "\n":
+            fix = "remove it; only line breaks may stay"
+            return at, Problem("text", "a control character", fix)
+    return None
+
+
+def _misnamed(braced: str) -> Problem | None:
+    named = _PLACEHOLDER.fullmatch(braced)
+    if named is not None:
+        return _unknown(named[1])
+    what = f"{braced}: a brace that is no placeholder"
+    fix = "write {amount} or {amount:unit}: no attribute, expression or brace within braces"
+    return Problem("text", what, fix)
 
 
 def _unknown(placeholder: str) -> Problem | None:

@@ -28,6 +28,7 @@ from agent.domain.message import (
     chain,
     compile_texts,
     compose,
+    fault_at,
     misfits,
 )
 from agent.domain.segments import GSM_7, Encoding, forcing, segments
@@ -35,6 +36,8 @@ from agent.domain.spelling import LAST_RESORT, date_text
 from agent.domain.wordlists import Said, WordList, said
 
 PARTS_MAX = 2
+# what is wrong with the name that signs, and with no text
+SIGNATURE = "signature"
 # A long name and a large amount; the day is the longest of each language.
 LONGEST = Wording(
     "Superlender Ltd", "L" * 20, 123456789, "NGN", date(2026, 9, 28), date(2026, 9, 28)
@@ -101,7 +104,9 @@ def _parsed(raw: Mapping[tuple[str, str], str]) -> tuple[Texts, list[Finding]]:
         if isinstance(compiled, Texts):
             good[key] = text
         else:
-            found += [_of(problem, "placeholder") for problem in compiled]
+            at = fault_at(text, push=key[1].endswith(PUSH_SUFFIX))
+            place = None if at is None else at + 1
+            found += [replace(_of(each, "placeholder"), position=place) for each in compiled]
     texts = compile_texts(good)
     assert isinstance(texts, Texts)
     return texts, found
@@ -283,7 +288,7 @@ def _length(
         if (costly := next(forcing(rules.longest.lender), None)) is not None:
             what = f"{costly.character} ({costly.name}) of the signature makes every message UCS-2"
             fix = f"sign with {costly.replacement!r}" if costly.replacement else "sign otherwise"
-            yield Finding("ucs2", Severity.PROBLEM, locale, message, what, fix)
+            yield Finding(SIGNATURE, Severity.PROBLEM, locale, message, what, fix)
     if measured.count > PARTS_MAX:
         what = f"{measured.count} parts ({measured.units} units, {measured.encoding})"
         yield Finding(
@@ -333,7 +338,8 @@ def _country(
     if not country.adjacent_placeholders and "" in template.literals[1:-1]:
         yield finding("two placeholders touch", "put a word between them")
     if country.signature_length is not None:
-        yield from (finding(*wrong) for wrong in _signature(rules.longest.lender, country))
+        wrong = _signature(rules.longest.lender, country)
+        yield from (replace(finding(*each), rule=SIGNATURE) for each in wrong)
     whole = finished(texts, locale, message, stage, rules, country.code)
     if country.max_characters is not None and len(whole) > country.max_characters:
         yield finding(f"{len(whole)} characters", f"keep to {country.max_characters}")

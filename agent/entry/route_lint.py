@@ -2,16 +2,29 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 
+from agent import config
 from agent.domain.ladder import Ladder
 from agent.domain.message import Texts
 from agent.domain.text_lint import Finding, Rules, Severity, finished
+from agent.entry.texting import countries
 from channels.sms_twilio.countries import Profile, no_route, text_refused
 
+# A plain number, where none is configured yet.
+_ANY_SENDER = "+15005550006"
 _FIXES = {
     "links": "leave the link out",
     "opt-out": "let the frame say how to stop",
     "one-way": "name a telephone number: nobody can answer there",
 }
+
+
+def routes_of_settings(texts: Texts, ladder: Ladder, rules: Rules) -> Iterable[Finding]:
+    """What the configured way out says of texts in the countries that the rules name."""
+    if not rules.countries:
+        return ()
+    settings = config.load()
+    sender = settings.twilio_from or settings.twilio_messaging_service_sid or _ANY_SENDER
+    return route_findings(texts, ladder, rules, countries(settings), rules.countries, sender)
 
 
 def route_findings(

@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.entry.output import PROBLEMS, AsJson, Refused, show
+from agent.entry.template_list import listing
 from agent.entry.template_register import register as register_text
+from agent.entry.template_save import save, withdraw
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -45,6 +47,11 @@ def register(app: typer.Typer) -> None:
     group.command("register", help="Keep the id under which a country's gateways know a text.")(
         register_text
     )
+    group.command("save", help="Take your own texts over, checked whole and approved by another.")(
+        save
+    )
+    group.command("withdraw", help="Return to the shipped text of a message.")(withdraw)
+    group.command("list", help="Which texts are in force, since when, by whom and why.")(listing)
     app.add_typer(group)
 
 
@@ -74,11 +81,11 @@ def lint(
     from agent.flows.rules import shorteners, texts, word_lists
 
     raw = _texts_of(folder)
-    countries = tuple(_known_country(code) for code in country or ())
+    countries = tuple(known_country(code) for code in country or ())
     rules = Rules(
         word_lists(),
         shorteners(),
-        frozenset(map(_allowed, allow_link or ())),
+        frozenset(map(allowed_host, allow_link or ())),
         countries,
         LONGEST._replace(lender=lender),
         frozenset(locale or (_COMPLETE if folder is None else ())),
@@ -112,24 +119,17 @@ def _of_routes(
     raw: dict[tuple[str, str], str], ladder: "Ladder", rules: "Rules"
 ) -> "list[Finding]":
     """Whether texts may go to the countries that were named, as dispatch will decide it."""
-    if not rules.countries:
-        return []
     from dataclasses import replace
 
-    from agent import config
     from agent.domain.message import Texts, compile_texts
-    from agent.entry.route_lint import route_findings
-    from agent.entry.texting import countries
+    from agent.entry.route_lint import routes_of_settings
     from agent.flows.rules import texts
 
-    settings, around = config.load(), texts()
-    sender = settings.twilio_from or settings.twilio_messaging_service_sid or "+15005550006"
-    compiled = compile_texts(raw)
+    around, compiled = texts(), compile_texts(raw)
     if not isinstance(compiled, Texts):
         return []  # told already
     whole = replace(compiled, frames=around.frames, countries=around.countries)
-    known = countries(settings)
-    return list(route_findings(whole, ladder, rules, known, rules.countries, sender))
+    return list(routes_of_settings(whole, ladder, rules))
 
 
 def _texts_of(folder: Path | None) -> dict[tuple[str, str], str]:
@@ -160,7 +160,7 @@ def _read(file: Path) -> str:
         raise Refused(f"{file} cannot be read: {problem.strerror or problem}") from None
 
 
-def _allowed(given: str) -> str:
+def allowed_host(given: str) -> str:
     """A host of the lender's own; a whole top level would let in everybody."""
     host = given.casefold().removeprefix("https://").partition("/")[0]
     if "." not in host.strip(".") or not host.replace(".", "").replace("-", "").isalnum():
@@ -168,7 +168,8 @@ def _allowed(given: str) -> str:
     return host
 
 
-def _known_country(code: str) -> str:
+def known_country(code: str) -> str:
+    """A country that has a profile, by its code."""
     from agent.flows.rules import countries
 
     if code.upper() not in countries():
@@ -272,7 +273,7 @@ def _setting(
     stage = next((stage for stage in ladder.stages if stage.message == message), None)
     reminder = stage is not None and stage.grade is Grade.REMINDER
     return Setting(
-        _known_country(country) if country else None,
+        known_country(country) if country else None,
         Role.THIRD_PARTY if third_party else Role.FIRST_PARTY,
         MessageClass.REMINDER if reminder else MessageClass.COLLECTION,
         first,
@@ -325,7 +326,7 @@ def _counted_text(
         return text
     stage = next((stage for stage in _ladder(_LADDER).stages if stage.message == text), None)
     rules = Rules({}, longest=LONGEST._replace(lender=lender))
-    wanted = _known_country(country) if country else None
+    wanted = known_country(country) if country else None
     body = finished(texts(), locale, text, stage, rules, wanted)
     if not body:
         known = sorted({name for _, name in texts().sms})

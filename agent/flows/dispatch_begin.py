@@ -21,6 +21,7 @@ from agent.flows.dispatch_case import Case, case_of, today_in
 from agent.flows.dispatch_conduct import Conduct, address_of, read_conduct
 from agent.flows.dispatch_texts import setting_of
 from agent.flows.lane import Lane, ladder_for
+from agent.flows.own_texts import with_own_texts
 from agent.store.begun import NewAttempt, NewDecision, begin_attempts, insert_decisions
 from agent.store.connect import LOST
 from agent.store.dispatch import (
@@ -115,6 +116,7 @@ async def _begin(conn: Connection, lane: Lane, batch: _Batch, most: int) -> int:
         return 0
     facts = await read_facts(conn, lane.portfolio.id, notices, batch.now)
     batch.portfolio_rev = facts.rev
+    lane = await with_own_texts(conn, lane, facts.texts)
     reached(CrashPoint.BEGIN_CLAIMED)
     batch.traffic = await read_traffic(conn, lane, facts, batch.now)
     batch.conduct = await read_conduct(conn, lane, facts)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from agent.domain.delivery import AttemptState, NextStep
 from agent.domain.gate import Hold, Point
 from agent.store.numbers import Number, NumberKey, lock_numbers
-from agent.store.sql import Connection, fetch, fetch_value
+from agent.store.sql import Connection, fetch, fetch_row
 
 NoticeKey = tuple[int, date, str]
 # Which notice, when, by which channel.
@@ -88,6 +88,8 @@ class Facts:
     """Everything read for one batch, under the locks of its people and numbers."""
 
     rev: int
+    # which set of own texts the portfolio has
+    texts: str
     pauses: frozenset[tuple[str, str]]
     stopped_texts: frozenset[str]
     people: dict[int, PersonRow]
@@ -111,7 +113,8 @@ async def read_facts(
 ) -> Facts:
     """Lock the people and numbers of a batch in their fixed order, then read what the gate asks."""
     people_ids = sorted({notice.borrower_id for notice in notices})
-    rev = await fetch_value(conn, "portfolio_shared", portfolio=portfolio_id)
+    home = await fetch_row(conn, "portfolio_shared", portfolio=portfolio_id)
+    assert home is not None
     people = await fetch(conn, "lock_for_begin", portfolio=portfolio_id, ids=people_ids)
     points = await fetch(conn, "points_for_gate", portfolio=portfolio_id, ids=people_ids)
     numbers = await lock_numbers(conn, portfolio_id, points, now)
@@ -126,7 +129,8 @@ async def read_facts(
     )
     pauses = frozenset((row[2], row[3]) for row in against if row[0] is None)
     return Facts(
-        rev=rev,
+        rev=home["rev"],
+        texts=home["texts"],
         pauses=pauses,
         stopped_texts=frozenset(subject for scope, subject in pauses if scope == "template"),
         people={person.id: person for person in map(_person, people)},

@@ -168,7 +168,7 @@ def test_signature_has_the_length_that_a_country_takes() -> None:
 
 def test_signature_that_costs_every_message_is_named() -> None:
     costly = replace(RULES, longest=RULES.longest._replace(lender="Fácil"))
-    found = [one for one in linted(costly) if one.rule == "ucs2"]
+    found = [one for one in linted(costly) if one.rule == "signature"]
     assert {one.locale for one in found} == {"en", "es", "id"}
     assert found[0].what.startswith("á (U+00E1 LATIN SMALL LETTER A WITH ACUTE) of the signature")
     assert found[0].fix == "sign with 'a'"

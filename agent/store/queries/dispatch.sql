@@ -67,7 +67,7 @@ with turn as materialized (
            set_config('enable_bitmapscan', 'off', true) as in_its_order,
            set_config('enable_mergejoin', 'off', true) as and_by_key
 )
-select p.rev from turn cross join portfolio p where p.id = :portfolio for share of p;
+select p.rev, p.texts from turn cross join portfolio p where p.id = :portfolio for share of p;
 
 -- name: loans_for_gate
 -- The facts of the loans in a batch.
