@@ -135,13 +135,15 @@ class Listing:
 @dataclass(frozen=True, slots=True)
 class Beyond:
     """What an error code in a receipt says of more than its message: its sender, or its route, is stopped,
-    or its sender has to wait for so many seconds. `country` is None where it cannot be said.
+    its sender has to wait for so many seconds, or its number is gone without a second message to confirm
+    it. `country` is None where it cannot be said.
     """
 
     sender: str
     country: str | None
     halt: Halt | None = None
     wait: float | None = None
+    gone: bool = False
 
 
 class Receipt(NamedTuple):

@@ -21,6 +21,8 @@ from agent.domain.standing import Status
 # The dispatch window (15 s) and 5 s more: nothing begins so late that it could leave after closing.
 GUARD = timedelta(seconds=20)
 RECHECK = timedelta(days=1)
+# A new version of a text comes with a release too, and nothing wakes what waits for it.
+TEXT_LOOK = timedelta(hours=1)
 # The longest that a provider may keep a message before it must not be delivered any more.
 KEPT_MAX = timedelta(minutes=15)
 DELIVERED = "delivered"
@@ -242,7 +244,7 @@ def _refusals(
     facts: NoticeFacts, packs: tuple[Pack, ...], point: Point, now: datetime
 ) -> list[Failing]:
     """All that is against one way: its own state, and rules that look at consents and evidence."""
-    own = _refusal(point) or _shut(facts, point.channel, now)
+    own = _refusal(point, now) or _shut(facts, point.channel, now)
     against = [] if own is None else [own]
     way = next((way for way in facts.ways if way.point == point.id), None) or Way(point.id)
     told = facts.contact
@@ -267,7 +269,7 @@ def _shut(facts: NoticeFacts, channel: str, now: datetime) -> Failing | None:
     return Failing(f"hold:{longest.reason}", Effect.HOLD, longest.until)
 
 
-def _refusal(point: Point) -> Failing | None:
+def _refusal(point: Point, now: datetime) -> Failing | None:
     if point.status != "active":
         return Failing(f"number:{point.status}", Effect.DENY)
     if point.opted_out:
@@ -279,7 +281,8 @@ def _refusal(point: Point) -> Failing | None:
     if point.held:
         return Failing("hold:number", Effect.HOLD)
     if point.stopped_text is not None:
-        return Failing(f"paused:template:{point.stopped_text}", Effect.HOLD)
+        rule = f"paused:template:{point.stopped_text}"
+        return Failing(rule, Effect.HOLD, now + TEXT_LOOK)
     if point.halted_until is not None:
         return Failing("route-halted", Effect.HOLD, point.halted_until)
     if point.quiet_until is not None:

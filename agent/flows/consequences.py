@@ -1,10 +1,10 @@
-"""What an error code in a receipt means beyond its own message: for the number, the route, the sender.
+"""What an error code means beyond its own message: for the number, the route, the sender, a person.
 
 What it means for the text is in `filtered`."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 import orjson
 
@@ -14,6 +14,15 @@ from agent.flows.sender_answers import be_patient
 from agent.store.sql import Connection, execute, fetch
 from channels.base import Fault, Halt, Receipt
 
+
+class Subject(NamedTuple):
+    """What a case is about. Two of the same are one case."""
+
+    kind: str
+    about: str
+    person: int | None
+
+
 # One case for each: thousands of messages may fail for the same reason.
 _CASES = {
     Fault.CONFIGURATION: "configuration",
@@ -22,6 +31,34 @@ _CASES = {
     Fault.UNKNOWN: "provider-code",
     Fault.BLOCKED: "blocked",
 }
+
+
+def case_for(fault: Fault, channel: str, code: str, person: int) -> Subject | None:
+    """The case that a code opens: of a person, or of all that goes by the channel and gets this code."""
+    kind = _CASES.get(fault)
+    if kind is None:
+        return None
+    if fault is Fault.BLOCKED:
+        return Subject(kind, f"borrower-id {person}", person)
+    return Subject(kind, f"{channel} {code}", None)
+
+
+async def open_code_cases(
+    conn: Connection, portfolio_id: int, codes: Mapping[Subject, str], now: datetime
+) -> None:
+    """Work for a person, once for each subject however many messages tell of it."""
+    if codes:
+        await execute(
+            conn,
+            "open_cases",
+            portfolio=portfolio_id,
+            now=now,
+            kinds=[one.kind for one in codes],
+            subjects=[one.about for one in codes],
+            loans=[None for _ in codes],
+            borrowers=[one.person for one in codes],
+            details=[orjson.dumps({"code": code}).decode() for code in codes.values()],
+        )
 
 
 async def follow_faults(
@@ -66,35 +103,17 @@ async def _suppress(
 async def _open_cases(
     conn: Connection, portfolio: Portfolio, told: Sequence[tuple[Receipt, Any]], now: datetime
 ) -> None:
-    cases = {}
+    codes: dict[Subject, str] = {}
     for receipt, row in told:
-        if receipt.beyond is not None and receipt.beyond.halt is not None:
-            continue  # the breaker opens the case
-        kind = _CASES.get(receipt.fault) if receipt.fault else None
-        if kind is not None:
-            person = row["borrower_id"] if receipt.fault is Fault.BLOCKED else None
-            cases[kind, _subject(receipt, row)] = receipt.code, person
-    if cases:
-        await execute(
-            conn,
-            "open_cases",
-            portfolio=portfolio.id,
-            now=now,
-            kinds=[kind for kind, _ in cases],
-            subjects=[subject for _, subject in cases],
-            loans=[None for _ in cases],
-            borrowers=[person for _, person in cases.values()],
-            details=[orjson.dumps({"code": code}).decode() for code, _ in cases.values()],
-        )
-
-
-def _subject(receipt: Receipt, row: Any) -> str:
-    """What the case is about: a person, or all that goes by the channel."""
-    match receipt.fault:
-        case Fault.BLOCKED:
-            return f"borrower-id {row['borrower_id']}"
-        case _:
-            return f"{receipt.channel} {receipt.code}"
+        if receipt.fault is None or (
+            receipt.beyond is not None and receipt.beyond.halt is not None
+        ):
+            continue  # a breaker opens its own case
+        code = receipt.code or ""
+        about = case_for(receipt.fault, receipt.channel, code, row["borrower_id"])
+        if about is not None:
+            codes[about] = code
+    await open_code_cases(conn, portfolio.id, codes, now)
 
 
 async def _stop_senders(
@@ -124,15 +143,19 @@ async def _stop_senders(
 async def retire_numbers(
     conn: Connection, portfolio: Portfolio, receipts: Sequence[Receipt]
 ) -> None:
-    """A number is believed to be no good when a second message says so; asked after the receipts are in."""
-    faulty = [receipt for receipt in receipts if receipt.fault is Fault.NUMBER]
+    """A number is believed to be no good when a code proves it or a second message says so.
+
+    Asked after the receipts are in.
+    """
+    faulty = [one for one in receipts if one.fault is Fault.NUMBER and one.token is not None]
     if not faulty:
         return
     rows = await fetch(
         conn,
         "unretired_points",
         portfolio=portfolio.id,
-        tokens=[receipt.token for receipt in faulty if receipt.token is not None],
+        tokens=[one.token for one in faulty],
+        proven=[one.beyond is not None and one.beyond.gone for one in faulty],
     )
     if rows:
         await execute(

@@ -11,7 +11,6 @@ from datetime import datetime, timedelta
 from typing import NamedTuple, assert_never
 
 import asyncpg
-import orjson
 
 from agent.clock import jitter
 from agent.domain.delivery import (
@@ -21,6 +20,7 @@ from agent.domain.delivery import (
     after_attempt,
     look_again,
 )
+from agent.flows.consequences import Subject, case_for, open_code_cases
 from agent.flows.dispatch_acts import open_failure_cases
 from agent.flows.dispatch_begin import Outgoing
 from agent.flows.filtered import filtered_by_answer, stop_filtered
@@ -165,7 +165,7 @@ async def _follow(
     """What a refusal means beyond its attempt: for the number, the contact point, the channel, a person."""
     await _suppress(conn, lane, refused, now)
     await _retire(conn, lane, refused)
-    await _misconfigured(conn, lane, refused, now)
+    await _open_cases(conn, lane, refused, now)
     moves = [
         Move(one.outgoing.key, one.outgoing.fence, NoticeState.FAILED, None, 0, "refused")
         for one in refused
@@ -233,26 +233,24 @@ async def _retire(conn: Connection, lane: Lane, sent: Sequence[Sent]) -> None:
         )
 
 
-async def _misconfigured(conn: Connection, lane: Lane, sent: Sequence[Sent], now: datetime) -> None:
-    """Our own mistake concerns a whole channel: one case, however many messages it stops."""
-    codes = {
-        one.outgoing.message.channel: one.answer.code
-        for one in sent
-        if isinstance(one.answer, Refused)
-        and one.answer.kind is Refusal.CONFIGURATION
-        and not _is_filtered(one.answer)
-        # a halt of the sender opens a case of its own
-        and not (one.answer.halt and one.outgoing.message.channel in lane.carriers)
-    }
-    if codes:
-        await execute(
-            conn,
-            "open_cases",
-            portfolio=lane.portfolio.id,
-            now=now,
-            kinds=["configuration" for _ in codes],
-            subjects=[f"channel {channel}" for channel in codes],
-            loans=[None for _ in codes],
-            borrowers=[None for _ in codes],
-            details=[orjson.dumps({"code": code}).decode() for code in codes.values()],
-        )
+async def _open_cases(conn: Connection, lane: Lane, sent: Sequence[Sent], now: datetime) -> None:
+    """What staff have to look at besides: one case for each code, however many messages it stops."""
+    codes: dict[Subject, str] = {}
+    for outgoing, answer in sent:
+        if not isinstance(answer, Refused):
+            continue
+        if answer.halt and outgoing.message.channel in lane.carriers:
+            continue  # a halt of the sender opens a case of its own
+        about = _case_for(outgoing, answer)
+        if about is not None:
+            codes[about] = answer.code
+    await open_code_cases(conn, lane.portfolio.id, codes, now)
+
+
+def _case_for(outgoing: Outgoing, answer: Refused) -> Subject | None:
+    channel = outgoing.message.channel
+    if answer.fault is not None:
+        return case_for(answer.fault, channel, answer.code, outgoing.borrower_id)
+    if answer.kind is Refusal.CONFIGURATION:
+        return Subject("configuration", f"channel {channel}", None)
+    return None

@@ -50,13 +50,14 @@ def fault_of(code: str | None) -> Fault | None:
 
 
 def beyond_of(code: str | None, sender: str, country: str | None) -> Beyond | None:
-    """What a callback's error code says of its sender or its route; None when it is about one message."""
+    """What a callback's error code says of its sender, route or number; None if only of its message."""
     known = _known(code) if code else None
     if known is None:
         return None
     halt = _REFUSALS[known.fault][1]
     wait = known.after if known.fault is Fault.TRANSIENT else None
-    return Beyond(sender, country, halt, wait) if halt or wait else None
+    gone = known.fault is Fault.NUMBER and not known.confirm
+    return Beyond(sender, country, halt, wait, gone) if halt or wait or gone else None
 
 
 def _known(code: str) -> Code | None:
@@ -83,6 +84,8 @@ def refusal(code: int, retry_after: float | None = None) -> Refused:
     known = known_codes().get(code)
     fault = known.fault if known else Fault.UNKNOWN
     kind, halt = _REFUSALS[fault]
+    if known is not None and known.confirm:
+        kind = Refusal.CONFIGURATION  # this message's end, and not the number's yet
     waits = retry_after if retry_after is not None or known is None else known.after
     if known is not None and fault is Fault.TRANSIENT and known.after is not None:
         halt = Halt.AWHILE

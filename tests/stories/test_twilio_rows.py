@@ -1,7 +1,8 @@
 """What follows from each row of Twilio's error codes, from the answer or callback to rows and cases.
 
 The rows are those of the vendor research; that every code stands in its row is asserted in
-`tests/channels/test_twilio_codes.py`. A row that stops a sender or a route is shown by its first code.
+`tests/channels/test_twilio_codes.py`. A row that stops a sender or a route is shown by its first code here;
+every code, in the answer and in a callback, is shown in `test_every_code.py`.
 """
 
 from dataclasses import dataclass, field, replace
@@ -59,7 +60,7 @@ ANSWERED: list[tuple[int, tuple[int, ...], Follows]] = [
     (500, (20500,), Follows("unknown", "sending")),
     (503, (20503,), Follows("unknown", "sending")),
     # a code that nobody knows stops its attempt, loudly, and is not tried again
-    (400, (12345,), Follows("refused", "failed", OURS)),
+    (400, (12345,), Follows("refused", "failed", cases("provider-code", "undeliverable"))),
 ]  # fmt: skip
 
 # in a later callback; the notice stays closed: nothing is sent a second time by the same way

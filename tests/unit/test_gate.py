@@ -20,6 +20,7 @@ from agent.domain.conduct import (
 from agent.domain.gate import (
     GUARD,
     RECHECK,
+    TEXT_LOOK,
     Decision,
     Hold,
     NoticeFacts,
@@ -118,6 +119,25 @@ TABLE: list[tuple[str, dict[str, Any], Verdict, tuple[str, ...], datetime | None
         "push paused, text stopped",
         {"paused_channels": ("push",), "points": (APP, TEXT._replace(opted_out=True))},
         Verdict.SNOOZE, ("paused:channel", "opted-out"), NOON + RECHECK,
+    ),
+    (
+        "its text is stopped", {"points": (TEXT._replace(stopped_text="en/x@1"),)},
+        Verdict.SNOOZE, ("paused:template:en/x@1",), NOON + TEXT_LOOK,
+    ),
+    (
+        "one text is stopped, the other goes out", {"points": (TEXT, APP._replace(stopped_text="en/x@2"))},
+        Verdict.SEND, (), None,
+    ),
+    (
+        "both texts are stopped, little time",
+        {"points": (TEXT._replace(stopped_text="en/x@1"), APP._replace(stopped_text="en/x@2")),
+         "not_after": NOON + timedelta(minutes=5)},
+        Verdict.SNOOZE, ("paused:template:en/x@2", "paused:template:en/x@1"), NOON + timedelta(minutes=5),
+    ),
+    (
+        "a text stopped for who opted out",
+        {"points": (TEXT._replace(stopped_text="en/x@1", opted_out=True),)},
+        Verdict.CANCEL, ("opted-out",), None,
     ),
     ("no phone", {"points": ()}, Verdict.CANCEL, ("no-contact-point",), None),
     ("way not taken", {"route": ("sms",), "points": (APP,)}, Verdict.CANCEL, ("no-contact-point",), None),

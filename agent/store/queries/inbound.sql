@@ -112,12 +112,13 @@ where not exists (select 1 from receipt r
 order by w.ord;
 
 -- name: unretired_points
--- Contact points of these attempts of which at least two messages said that the number is no good.
+-- Contact points of these attempts of which one message proved or two messages said that the number is no good.
 select a.contact_point_id
-from attempt told
+from unnest(:tokens::text[], :proven::boolean[]) as w (token, proven)
+join attempt told on told.portfolio_id = :portfolio and told.token = w.token
 join attempt a on a.portfolio_id = told.portfolio_id and a.borrower_id = told.borrower_id
              and a.contact_point_id = told.contact_point_id
 join receipt r on r.portfolio_id = a.portfolio_id and r.channel = a.channel and r.provider_id = a.provider_id
-where told.portfolio_id = :portfolio and told.token = any(:tokens::text[]) and r.fault = 'number'
+where r.fault = 'number'
 group by a.contact_point_id
-having count(distinct r.provider_id) >= 2;
+having count(distinct r.provider_id) >= 2 or bool_or(w.proven);
