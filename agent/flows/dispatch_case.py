@@ -9,6 +9,7 @@ from agent.domain.alike import Common, Kinds
 from agent.domain.calendar import local_date
 from agent.domain.conduct import Contact, ContactFacts
 from agent.domain.conduct_ways import Way
+from agent.domain.delivery import NoticeState
 from agent.domain.gate import GUARD, Hold, NoticeFacts
 from agent.domain.ladder import Action, Ladder, Stage, superseded_at
 from agent.domain.standing import Status
@@ -70,7 +71,7 @@ def case_of(
         anchor=notice.anchor,
         due_at=notice.due_at,
         not_after=notice.not_after,
-        route=stage.channels[notice.route :] if stage else (),
+        route=_still_to_try(notice, stage, now) if stage else (),
         status=_STATUSES[loan.status],
         loan_anchor=loan.anchor,
         contact_ended=loan.contact_ended,
@@ -89,6 +90,16 @@ def case_of(
     )
     common = kinds.of(gate_facts, rules.packs)
     return Case(notice, key, stage, loan, person, gate_facts, points, rules, common)
+
+
+def _still_to_try(notice: NoticeRow, stage: Stage, now: datetime) -> tuple[str, ...]:
+    """The channels in order. One that was tried and took nothing by the next one's time comes last."""
+    left = stage.channels[notice.route :]
+    if notice.fence == 0 or notice.route > 0 or stage.fallback_after is None or len(left) < 2:
+        return left
+    waiting = notice.state == NoticeState.WAITING
+    late = now >= notice.due_at + stage.fallback_after
+    return (*left[1:], left[0]) if waiting and late else left
 
 
 def _ways(

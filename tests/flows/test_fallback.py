@@ -24,7 +24,7 @@ from agent.flows.receipts import apply_receipts
 from agent.flows.rescue import rescue
 from agent.flows.rules import packs
 from agent.store.keyring import Keyring
-from channels.base import Receipt, Status
+from channels.base import Receipt, Refusal, Status
 from channels.handover import open_session
 from channels.sandbox.script import Act, Rule
 from channels.sms_twilio.channel import Account, TwilioSms
@@ -195,6 +195,46 @@ async def test_a_push_of_which_nothing_is_known_is_never_followed_by_a_text(town
     for _ in range(6):
         await town.later(CLOSE_UNKNOWN_AFTER / 4)
     assert town.texts == 0
+    await town.checked()
+
+
+async def test_a_push_that_its_service_never_took_is_followed_by_a_text_in_time(town: Town) -> None:
+    busy = Rule(Act.REFUSE, refusal=Refusal.TRANSIENT, code="UNAVAILABLE")
+    town.world.follow(busy)
+    await town.opens("L1")
+    await town.dispatch()
+    for _ in range(11):
+        await town.later(timedelta(minutes=10))
+    assert town.texts == 0
+    tried = await town.world.value("select count(*) from attempt where channel = 'push'")
+    assert tried > 3
+    for _ in range(6):
+        await town.later(timedelta(minutes=10))
+    assert town.texts == 1
+    assert await town.world.notices() == {"one": "sent"}
+    assert town.world.heard == ()
+    # the service is well again: nothing is left for it to do
+    town.world.follow()
+    await town.later(timedelta(hours=2))
+    assert (town.texts, town.world.heard) == (1, ())
+    await town.checked()
+
+
+async def test_whoever_has_no_number_goes_on_waiting_for_the_push(town: Town) -> None:
+    busy = Rule(Act.REFUSE, refusal=Refusal.TRANSIENT, code="UNAVAILABLE")
+    town.world.follow(busy)
+    await town.world.opens("L1", DUE, contacts=[push("app-of-L1")])
+    town.world.wait_to(date(2026, 3, 6), "10:00")
+    await town.world.plan()
+    for _ in range(18):
+        await town.later(timedelta(minutes=10))
+    town.world.follow()
+    for _ in range(7):
+        await town.later(timedelta(minutes=10))
+    assert len(town.world.heard) == 1
+    assert (town.texts, await town.world.notices()) == (0, {"one": "awaiting_receipt"})
+    await town.later(WAIT)
+    assert len(town.world.heard) == 1
     await town.checked()
 
 
