@@ -109,7 +109,10 @@ def apply(
         loan = _entered(events[0].subject, currency, facts, known_at)
     elif facts == loan.facts:
         return Applied(loan, tuple(told), tuple(refusals))
-    return Applied(_settle(loan, facts, known_at, buckets, told), tuple(told), tuple(refusals))
+    # what passed time told just now is doubted no sooner than what a tick told before
+    doubted = loan.claims if any(reaches_back(event, known_at) for event in events) else ()
+    settled = _settle(loan, facts, known_at, buckets, told, doubted)
+    return Applied(settled, tuple(told), tuple(refusals))
 
 
 def pass_time(loan: Loan, until: datetime, buckets: tuple[int, ...]) -> list[Outcome]:
@@ -147,10 +150,15 @@ def _entered(ref: str, currency: str, facts: LoanFacts, known_at: datetime) -> L
 
 
 def _settle(
-    loan: Loan, facts: LoanFacts, known_at: datetime, buckets: tuple[int, ...], out: list[Numbered]
+    loan: Loan,
+    facts: LoanFacts,
+    known_at: datetime,
+    buckets: tuple[int, ...],
+    out: list[Numbered],
+    doubted: Sequence[Claim],
 ) -> Loan:
     account = Account(loan.currency, buckets)
-    wrong = untrue(loan.claims, facts, account)
+    wrong = untrue(doubted, facts, account)
     now = position(facts)
     moved = now.anchor != loan.now.anchor or now.status is not loan.now.status
     announced = loan.announced()

@@ -115,8 +115,8 @@ class _Course:
         for at, group in groupby(items, key=lambda item: item[0]["received_at"]):
             step = list(group)
             latest = at if latest is None else max(latest, at)
-            self._act_before(latest)
             events = [event for _, event in step]
+            self._act_before(latest, events, back=back)
             done = self._fold(events, latest, back=back)
             refused = {id(event): why for event, why in done.refusals}
             for row, event in step:
@@ -144,19 +144,27 @@ class _Course:
             self.out.instants.append(at)
             self.out.states.append(loan)
 
-    def _act_before(self, at: datetime | None) -> None:
-        """Acts that came before the facts of `at`; at the same instant their outcome's number tells."""
+    def _act_before(
+        self, at: datetime | None, events: Sequence[Event] = (), *, back: bool = False
+    ) -> None:
+        """Acts that came before the facts of `at`.
+
+        At one instant facts come first, unless the act's outcome has the number before theirs.
+        """
         while self.acts and self.loan is not None:
             acted_at, stage = self.acts[0]
             if at is not None and acted_at > at:
                 return
-            if acted_at == at and self.numbers.get(at) not in {None, self._next_seq(at)}:
+            if at == acted_at and not self._acted_first(at, events, back=back):
                 return
             self.acts.pop(0)
             self._act(acted_at, stage)
 
-    def _next_seq(self, at: datetime) -> int:
-        return _known(crossed(_known(self.loan), at, self.buckets(at)).loan).outcome_seq + 1
+    def _acted_first(self, at: datetime, events: Sequence[Event], *, back: bool) -> bool:
+        passed = _known(crossed(_known(self.loan), at, self.buckets(at)).loan)
+        facts = self._fold(events, at, back=back).loan
+        told_by_facts = _known(facts).outcome_seq > passed.outcome_seq
+        return told_by_facts and self.numbers.get(at) == passed.outcome_seq + 1
 
     def _act(self, at: datetime, stage: Stage) -> None:
         """What dispatch does for the ladder's last word: tell the time that passed, then the word."""

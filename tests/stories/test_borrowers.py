@@ -190,3 +190,15 @@ async def test_funmi_says_she_lost_her_job_and_is_left_alone(town: World) -> Non
         "2026-03-26 10:00 overdue-21 sms",
     ]
     await nothing_went_wrong(town)
+
+
+@pytest.mark.parametrize("amount", ["10.00", "100.00", "200.00"])
+async def test_gbenga_pays_at_the_instant_of_the_last_step(town: World, amount: str) -> None:
+    await town.opens("g", MARCH_5, APRIL_5)
+    await town.live_to(date(2026, 6, 4), "09:59")
+    town.wait_to(date(2026, 6, 4), "10:00")
+    await town.pays("g", amount)
+    await town.live_to(date(2026, 6, 5), "12:00")
+    recommended = "account.charge_off_recommended" in await town.told("g")
+    assert recommended is (amount == "10.00")
+    await nothing_went_wrong(town)

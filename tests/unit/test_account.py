@@ -171,6 +171,16 @@ def test_a_reschedule_is_not_retroactive() -> None:
     assert course.loan.facts.worst_dpd_floor == 9
 
 
+@pytest.mark.parametrize("ticked", [True, False])
+def test_a_fee_is_not_retroactive_whenever_time_was_looked_at(ticked: bool) -> None:
+    course = Course().take(pay("a", "5.00", day(-1)), day(-1))
+    if ticked:
+        course.wait(day(30))
+    fee = event("fee.assessed", day(30), amount="1.00", due_on="2024-02-21")
+    course.take(fee, day(30))
+    assert course.said == ["1-7", "8-30"]
+
+
 def test_numbers_have_no_gap() -> None:
     course = Course().wait(day(40)).take(pay("a", "10.00", day(40)), day(40))
     assert course.loan is not None
