@@ -7,7 +7,6 @@ in which statements are prepared and texts and zones are read, came before.
 
 import asyncio
 import os
-from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -20,7 +19,6 @@ from benchmarks.shop import Shop, cpu_seconds, machine_seconds
 
 LATENCY_MS = 20
 Run = dict[str, float]
-Contestant = Callable[[Shop, str], Awaitable[Run]]
 
 
 async def measure(shop: Shop, wanted: set[str]) -> list[Shown]:

@@ -19,7 +19,6 @@ from channels.http_once import HttpAnswer, retry_after
 from channels.jwt import signed_es256
 from channels.push import NO_LIST, Life, Lifetime, collapse_key, words_for_app
 
-APNS_URL = "https://api.push.apple.com"
 # Apple wants a new token after 20 minutes at the earliest and before 60.
 _SLOT = 40 * 60
 _EARLIEST = 20 * 60

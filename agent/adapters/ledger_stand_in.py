@@ -92,10 +92,6 @@ class LedgerStandIn:
     async def _let_go(self, _app: web.Application) -> None:
         self._release.set()
 
-    def sequences(self, loan: str) -> list[int]:
-        """Numbers of a loan's outcomes in the order in which they were first applied."""
-        return [int(e["sequence"]) for e in self.applied.values() if e["subject"] == loan]
-
     def totals(self) -> Counter[str]:
         """Control totals by type."""
         return Counter(str(event["type"]) for event in self.applied.values())

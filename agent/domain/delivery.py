@@ -49,8 +49,6 @@ class Effect(StrEnum):
     CONTRADICTION = "contradiction"
 
 
-UNSETTLED = frozenset({AttemptState.BEGUN, AttemptState.UNKNOWN})
-VOID = frozenset({AttemptState.REFUSED, AttemptState.ABSENT})
 _RANK = {
     AttemptState.BEGUN: 0,
     AttemptState.UNKNOWN: 1,

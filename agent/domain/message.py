@@ -12,7 +12,7 @@ and nothing of the debt; its first line is the title.
 import hashlib
 import re
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
 from functools import lru_cache
@@ -368,18 +368,8 @@ def _chinese(locale: str) -> list[str]:
     return ["zh-TW", "zh-CN"] if is_traditional_reader(locale) else ["zh-CN", "zh-TW"]
 
 
-def worded(
-    wording: Wording, locale: str, text_locale: str, names: Sequence[str] = NAMES
-) -> Mapping[str, str]:
-    """A value for every placeholder asked for, such as `loan`, `amount:unit`, `due_date:weekday`.
-
-    They are in the language of the text and the habits of the reader.
-    """
-    reader = _reader(locale, text_locale)
-    return {asked: _value(asked, wording, reader) for asked in names}
-
-
 def _reader(locale: str, text_locale: str) -> str:
+    # values are in the language of the text and in the habits of the reader
     same_language = language_of(locale) == language_of(text_locale)
     return locale if same_language else text_locale
 

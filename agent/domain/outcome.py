@@ -180,11 +180,6 @@ def told_by_stage(
     )
 
 
-def charge_off(facts: LoanFacts, at: datetime, account: Account, stage: str) -> Outcome:
-    """The end of the ladder: automated contact stops and the lender is advised to charge off."""
-    return told_by_stage(OutcomeType.CHARGE_OFF, facts, at, account, stage)
-
-
 def _holds(claim: Claim, facts: LoanFacts, account: Account) -> bool:
     if facts.rescheduled_at is not None and claim.occurred_at < facts.rescheduled_at:
         return True

@@ -24,7 +24,6 @@ NOT_TAKEN = frozenset({"refused", "absent"})
 class Phase(StrEnum):
     """How far the demo is."""
 
-    STARTING = "starting"
     RUNNING = "running"
     ENDED = "ended"
 

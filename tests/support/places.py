@@ -3,8 +3,6 @@
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
-SHARED = (
-    ROOT.parent / "shared"
-)  # the real loans; not part of the repository, tests of it skip without
-MOBILE_LOANS = SHARED / "data" / "mobile_loans.ndjson.gz"
+# the real loans; not part of the repository, tests of it skip without
+SHARED = ROOT.parent / "shared"
 STORES = ROOT / ".pytest_cache" / "stores"  # kept between sessions: the next one starts at once

@@ -3,7 +3,6 @@
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from datetime import datetime
 from urllib.parse import urlencode
 
 import aiohttp
@@ -100,8 +99,3 @@ def reply(sid: str, text: str, sender: str, **also: str) -> dict[str, str]:
         "MessageSid": sid, "SmsSid": sid, "AccountSid": ACCOUNT, "From": sender,
         "To": "+15005550006", "Body": text, "NumMedia": "0", "ApiVersion": "2010-04-01", **also,
     }  # fmt: skip
-
-
-def at_utc(text: str) -> datetime:
-    """An instant from its ISO text."""
-    return datetime.fromisoformat(text)

@@ -8,7 +8,7 @@ import pytest
 from agent.domain.account import Applied, Loan, apply, crossed, told
 from agent.domain.event import Event, Reason
 from agent.domain.event_reading import parse_event
-from agent.domain.outcome import Account, OutcomeType, charge_off
+from agent.domain.outcome import Account, OutcomeType, told_by_stage
 
 BUCKETS = (1, 8, 31, 61, 91)
 DUE = date(2024, 2, 1)
@@ -67,7 +67,8 @@ class Course:
 
     def end(self, now: datetime) -> "Course":
         assert self.loan is not None
-        word = charge_off(self.loan.facts, now, Account("NGN", BUCKETS), "charge-off")
+        account = Account("NGN", BUCKETS)
+        word = told_by_stage(OutcomeType.CHARGE_OFF, self.loan.facts, now, account, "charge-off")
         self.loan, one = told(self.loan, word)
         return self._keep(Applied(self.loan, (one,), ()))
 

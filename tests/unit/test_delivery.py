@@ -11,8 +11,6 @@ from agent.domain.delivery import (
     CLOSE_UNKNOWN_AFTER,
     DISPATCH_WINDOW,
     RECONCILE_HORIZON,
-    UNSETTLED,
-    VOID,
     AttemptState,
     Effect,
     NextStep,
@@ -30,6 +28,8 @@ NOW = datetime(2026, 3, 6, 12, tzinfo=UTC)
 HOURS = timedelta(hours=2)
 STATUSES = ("queued", "sent", "delivered", "undelivered", "failed")
 LAST_WORDS = {"delivered", "undelivered", "failed"}
+UNSETTLED = {AttemptState.BEGUN, AttemptState.UNKNOWN}
+VOID = {AttemptState.REFUSED, AttemptState.ABSENT}
 
 
 # ---- receipts

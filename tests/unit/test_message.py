@@ -36,7 +36,6 @@ from agent.domain.message import (
     parse,
     parse_push,
     render,
-    worded,
 )
 from agent.domain.money import minor_units
 from agent.domain.segments import Encoding, segments
@@ -387,14 +386,18 @@ def test_chain_of_locales(locale: str, expected: tuple[str, ...]) -> None:
 
 
 def test_numbers_and_dates_follow_the_language_of_the_text() -> None:
-    values = worded(NAIRA, "fr-CI", "en")
-    assert (values["amount"], values["due_date"]) == ("NGN 6,500.00", "Mar 12, 2026")
-    assert worded(NAIRA, "en-NG", "en")["due_date"] == "12 Mar 2026"
-    assert worded(NAIRA, "fil-PH", "fil")["due_date"] == date_text(NAIRA.due_on, "fil-PH")
-    assert set(values) == set(NAMES)
-    assert (values["days_late"], values["days_left"]) == ("8", "0")
-    early = worded(NAIRA._replace(today=date(2026, 3, 9)), "en", "en")
-    assert (early["days_late"], early["days_left"]) == ("0", "3")
+    every = "{lender} {loan}: {amount}, {due_date}, {days_late} late, {days_left} left"
+    texts = texts_of({("en", "a"): every, ("fil", "a"): "{due_date}"})
+
+    def body(locale: str, wording: Wording = NAIRA) -> str:
+        found = compose(texts, "a", "sms", locale, wording)
+        assert isinstance(found, Composed)
+        return found.body
+
+    assert body("fr-CI") == "Quick Cash L-1: NGN 6,500.00, Mar 12, 2026, 8 late, 0 left"
+    assert "12 Mar 2026" in body("en-NG")
+    assert body("fil-PH") == date_text(NAIRA.due_on, "fil-PH")
+    assert body("en", NAIRA._replace(today=date(2026, 3, 9))).endswith("0 late, 3 left")
 
 
 @pytest.mark.parametrize(
