@@ -14,8 +14,8 @@ it for one loan and shares nothing with them but the moment of a stage. A test h
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from dataclasses import dataclass, replace
+from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 
 from agent.domain.calendar import (
@@ -38,6 +38,7 @@ from agent.domain.ladder_compile import (
 )
 
 __all__ = [
+    "FOR_EVER",
     "LATE_DAYS_MAX",
     "Action",
     "CatchUp",
@@ -54,6 +55,7 @@ __all__ = [
     "late_moments",
     "moments",
     "notices",
+    "passed_over",
     "stage_moment",
     "superseded_at",
 ]
@@ -61,6 +63,8 @@ __all__ = [
 # Three years: where most limitation periods end, automation does not begin. Older loans get no late
 # notice; whoever enters them decides by hand.
 LATE_DAYS_MAX = 1096
+_INSTANT = timedelta(microseconds=1)
+FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,6 +291,34 @@ def _late(
         if missed and young and come[-1] is stage and stage.catch_up is CatchUp.LATEST:
             found.append((stage, at))
     return found
+
+
+def passed_over(
+    before: Plannable, after: Plannable | None, ladder: Ladder, at: datetime
+) -> tuple[Moment, ...]:
+    """What a hold kept from being planned until `at`, and what will not come any more.
+
+    `before` is the loan as it stood until then, `after` as it stands from then on: what planning still
+    makes of that for the same anchor is left to it, in its time or, unless the hold goes on, late.
+    Which stages passed within a hold is not asked here.
+    """
+    since = before.anchor_since - _INSTANT
+    came = notices(replace(before, held_until=None), ladder, since, at - _INSTANT)
+    if not came or after is None or after.anchor != before.anchor:
+        return came
+    free = replace(after, held_until=None)
+    still = {
+        moment.stage
+        for moment in notices(free, ladder, at - _INSTANT, FOR_EVER)
+        if after.held_until is None or moment.due_at == _own(ladder, moment, after.zone)
+    }
+    return tuple(moment for moment in came if moment.stage not in still)
+
+
+def _own(ladder: Ladder, moment: Moment, zone: str) -> datetime | None:
+    """When a notice's stage comes in its time: a late one is due at another."""
+    stage = ladder.stage(moment.stage)
+    return None if stage is None else stage_moment(stage, moment.anchor, ladder.calendar, zone)
 
 
 @lru_cache(maxsize=65536)

@@ -12,6 +12,7 @@ from agent.flows.deadlines import begin_duties
 from agent.flows.inbound import Hears, ask_the_silent, catch_up
 from agent.flows.ledger_feed import Feeder
 from agent.flows.partitions import make_partitions
+from agent.flows.passed_over import sweep_held
 from agent.flows.passing import lift_holds, pass_time
 from agent.flows.planning import plan_all
 from agent.flows.receipts import join_late
@@ -62,6 +63,7 @@ def duties(
         return await begin_duties(system.pool, system.keyring, now)
 
     works: dict[str, ticks.Work] = {
+        "held": _call_off(system),
         "partitions": partition,
         "plan": plan,
         "pass_time": pass_on,
@@ -88,6 +90,15 @@ def _where_there_is(
     if ledger is not None:
         works["feed"] = _feed(system, ledger)
     return works
+
+
+def _call_off(system: System) -> ticks.Work:
+    """Give what comes to held loans its decision."""
+
+    async def call_off(now: datetime) -> Mapping[str, int]:
+        return {"called_off": await sweep_held(system.pool, now)}
+
+    return call_off
 
 
 def _confirm(system: System) -> ticks.Work:

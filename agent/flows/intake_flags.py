@@ -5,6 +5,7 @@ from datetime import datetime
 
 from agent.domain.event import Flagged, Opened, Reason, Rejected
 from agent.flows.intake_work import People, PersonWork
+from agent.flows.passed_over import derive_holds
 from agent.flows.routing import Item, Places
 from agent.store.sql import Connection, execute, fetch
 
@@ -105,13 +106,8 @@ async def held_borrowers(
 
 async def _derive_held_until(conn: Connection, people: Sequence[PersonWork], now: datetime) -> None:
     """Write on the loans of these people until when planning has to skip them."""
-    await execute(
-        conn,
-        "derive_held_until",
-        portfolios=[person.portfolio_id for person in people],
-        ids=[person.id for person in people],
-        now=now,
-    )
+    portfolios = [person.portfolio_id for person in people]
+    await derive_holds(conn, portfolios, [person.id for person in people], now)
 
 
 def _flagged(

@@ -7,8 +7,10 @@ from typing import Any
 
 from agent.domain.account import Applied, Loan, Numbered, apply, move_zone, reaches_back
 from agent.domain.event import ABOUT_PEOPLE, Opened
+from agent.domain.ladder import FOR_EVER, Plannable
 from agent.domain.standing import Payment, Status
 from agent.flows.intake_work import People
+from agent.flows.passed_over import CalledOff, Passed, call_off, called_off
 from agent.flows.portfolios import Portfolio
 from agent.flows.routing import PARKED, Item, Places
 from agent.store.intake import (
@@ -38,6 +40,9 @@ class Work:
     before: StoredLoan | None = None
     loan: Loan | None = None
     told: list[Numbered] = field(default_factory=list)
+    # where it changed under a hold, and what that calls off
+    passed: list[Passed] = field(default_factory=list)
+    called_off: list[CalledOff] = field(default_factory=list)
 
 
 async def load_works(
@@ -65,6 +70,7 @@ def apply_loans(
         _move(work, people, portfolio.ladder.buckets)
         _apply_all(work, portfolio.ladder.buckets, _home(work, people) or portfolio.zone)
         _come_home(work, people, portfolio.ladder.buckets)
+        work.called_off = [row for one in work.passed for row in called_off(one, portfolio)]
     return [work for work in works if work.loan is not None]
 
 
@@ -111,6 +117,7 @@ def _move(work: Work, people: People, buckets: tuple[int, ...]) -> None:
         return
     zone = owner.zones[0]
     moved = move_zone(work.loan, zone, owner.moved_at, buckets)
+    _note_passed(work, work.loan, moved.loan, owner.moved_at)
     work.loan = moved.loan
     work.told += moved.outcomes
 
@@ -184,8 +191,30 @@ def _step(
         refusals = {id(event): why for event, why in applied.refusals}
         for item in items:
             item.refused = refusals.get(id(item.event))
+    _note_passed(work, work.loan, applied.loan, known_at)
     work.loan = applied.loan
     work.told += applied.outcomes
+
+
+def _note_passed(work: Work, before: Loan | None, after: Loan | None, at: datetime) -> None:
+    """A held loan that counts anew: what came to it until now must not be forgotten with its anchor."""
+    if work.before is None or not work.before.held or before is None or after is None:
+        return
+    if after.anchor_since != before.anchor_since and (then := _held(before)) is not None:
+        stored = work.before
+        passed = Passed(stored.portfolio_id, stored.id, stored.borrower_id, then, _held(after), at)
+        work.passed.append(passed)
+
+
+def _held(loan: Loan) -> Plannable | None:
+    """A held loan as planning sees it; None if it would not be contacted anyway."""
+    if loan.now.status is not Status.OPEN or loan.contact_ended_at is not None:
+        return None
+    assert loan.now.anchor is not None
+    return Plannable(
+        loan.facts.zone, open=True, anchor=loan.now.anchor, anchor_since=loan.anchor_since,
+        held_until=FOR_EVER,
+    )  # fmt: skip
 
 
 @dataclass(slots=True)
@@ -200,6 +229,7 @@ class LoanRows:
     payments: list[tuple[Any, ...]] = field(default_factory=list)
     reversed: list[tuple[int, int, Payment]] = field(default_factory=list)
     outcomes: list[tuple[Any, ...]] = field(default_factory=list)
+    called_off: list[CalledOff] = field(default_factory=list)
 
     def add(self, work: Work, people: People) -> None:
         """One loan: facts, derived columns, outcomes."""
@@ -212,6 +242,7 @@ class LoanRows:
         self._add_payments(work.before, at)
         for told in work.told:
             self.outcomes.append(_outcome(at, told))
+        self.called_off += work.called_off
 
     def _add_parts(self, before: StoredLoan, at: StoredLoan) -> None:
         """A changed schedule is written whole; a fee alone adds its row."""
@@ -254,6 +285,7 @@ async def write_loans(conn: Connection, rows: LoanRows) -> None:
             ats=[payment.reversed_at for _, _, payment in rows.reversed],
         )
     await insert_outcomes(conn, rows.outcomes)
+    await call_off(conn, rows.called_off)
 
 
 def _now_stored(work: Work, people: People) -> StoredLoan:

@@ -8,6 +8,7 @@ import asyncpg
 
 from agent.domain.account import crossed
 from agent.flows.intake_loans import outcome_row
+from agent.flows.passed_over import derive_holds
 from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.store.intake import insert_outcomes, load_loans, update_loans
 from agent.store.sql import Connection, execute, fetch
@@ -73,5 +74,5 @@ async def _lift(conn: Connection, rows: Sequence[Any], now: datetime) -> int:
     await fetch(conn, "lock_people", **people)
     portfolios, ids = [row["portfolio_id"] for row in rows], [row["id"] for row in rows]
     count = await execute(conn, "lift_holds", portfolios=portfolios, ids=ids, now=now)
-    await execute(conn, "derive_held_until", **people, now=now)
+    await derive_holds(conn, people["portfolios"], people["ids"], now)
     return count

@@ -20,6 +20,7 @@ from agent.flows.dispatch import LaneCounts, run_lane
 from agent.flows.growth import Growth
 from agent.flows.intake import BATCH, Desk, Taken, take_batch
 from agent.flows.lane import Lane, Limits
+from agent.flows.passed_over import sweep_held
 from agent.flows.passing import lift_holds, pass_time
 from agent.flows.planning import plan
 from agent.flows.portfolios import Portfolio, ladder_of, load_portfolios
@@ -137,6 +138,8 @@ class Replay:
         self._looked = False
         self._stirred = False
         self._dirty = False
+        # whether any loan is held: those are looked at every midnight
+        self._held = False
         self._planned_at = history.first - PLAN_EVERY
         self._growth = Growth(pool)
         # the portfolios that the history may still bring
@@ -197,7 +200,8 @@ class Replay:
         async with self._pool.acquire() as conn:
             row = await fetch_row(conn, "next_instants")
         assert row is not None
-        self._due, self._looked = _Due(*row), True
+        *due, self._held = row
+        self._due, self._looked = _Due(*due), True
 
     def _idle_at(self, upcoming: datetime) -> bool:
         """Whether a step at this clock time would find nothing to take in, to plan, to tell or to send."""
@@ -218,7 +222,7 @@ class Replay:
         # a bucket is told with the midnight at which it began, whenever that is noticed
         told = (
             due.notice, due.look, due.hold_end, self.network.next_receipt_at(), upcoming,
-            self._next_event(),
+            self._next_event(), _next_midnight(self.clock.now()) if self._held else None,
         )  # fmt: skip
         return max(min(at for at in told if at is not None), self.clock.now())
 
@@ -282,6 +286,8 @@ class Replay:
             await pass_time(self._pool, at)
         if _is_due(self._due.hold_end, at) and await lift_holds(self._pool, at):
             self._dirty = True
+        if self._held and at == _next_midnight(at) - ONE_DAY:
+            await sweep_held(self._pool, at)
 
     async def _plan(self, at: datetime) -> None:
         """What the tick does every minute; between two facts it would make nothing."""
@@ -345,6 +351,11 @@ class Replay:
 
 def _is_due(instant_at: datetime | None, at: datetime) -> bool:
     return instant_at is not None and instant_at <= at
+
+
+def _next_midnight(at: datetime) -> datetime:
+    """The next one of UTC: the same whatever else a history makes us stop for."""
+    return datetime.combine(at.astimezone(UTC).date() + ONE_DAY, time(), UTC)
 
 
 def _zones(reads: Sequence[Read]) -> tuple[str, ...]:

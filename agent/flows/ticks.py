@@ -41,6 +41,7 @@ DUTIES = (
     Duty("archive", timedelta(hours=1), timedelta(minutes=30)),
     Duty("partitions", timedelta(days=1)),
     Duty("deadlines", timedelta(minutes=5), timedelta(minutes=10)),
+    Duty("held", timedelta(hours=6), timedelta(minutes=30)),
     Duty("retention", timedelta(hours=6), timedelta(minutes=30)),
 )
 

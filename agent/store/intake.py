@@ -39,6 +39,8 @@ class StoredLoan(NamedTuple):
     id: int
     borrower_id: int
     loan: Loan
+    # planning skips it
+    held: bool = False
 
 
 _EVENT = EventRow._fields
@@ -127,7 +129,7 @@ def _stored(row: Any, claims: Iterable[Claim]) -> StoredLoan:
         outcome_seq=row["outcome_seq"],
         claims=tuple(claims),
     )
-    return StoredLoan(row["portfolio_id"], row["id"], row["borrower_id"], loan)
+    return StoredLoan(row["portfolio_id"], row["id"], row["borrower_id"], loan, row["held"])
 
 
 def _facts(row: Any) -> LoanFacts:

@@ -1250,6 +1250,8 @@ CREATE INDEX contact_point_by_address ON public.contact_point USING btree (portf
 
 CREATE INDEX hold_ending ON public.hold USING btree (until_at) WHERE ((lifted_at IS NULL) AND (until_at IS NOT NULL));
 
+CREATE INDEX hold_ever_of_borrower ON public.hold USING btree (portfolio_id, borrower_id, from_at);
+
 CREATE INDEX hold_of_borrower ON public.hold USING btree (portfolio_id, borrower_id) WHERE (lifted_at IS NULL);
 
 CREATE INDEX hold_of_number ON public.hold USING btree (portfolio_id, channel, address_key) WHERE ((lifted_at IS NULL) AND (scope = 'number'::text));
@@ -1267,6 +1269,8 @@ CREATE INDEX loan_bucket_due ON public.loan USING btree (next_bucket_at) WHERE (
 CREATE INDEX loan_by_borrower ON public.loan USING btree (portfolio_id, borrower_id);
 
 CREATE INDEX loan_entered ON public.loan USING btree (portfolio_id, anchor_since) WHERE ((status = 'open'::text) AND (contact_ended_at IS NULL));
+
+CREATE INDEX loan_held ON public.loan USING btree (portfolio_id, id) WHERE ((held_until IS NOT NULL) AND (status = 'open'::text) AND (contact_ended_at IS NULL));
 
 CREATE INDEX loan_plannable ON public.loan USING btree (portfolio_id, zone, anchor) WHERE ((status = 'open'::text) AND (contact_ended_at IS NULL));
 

@@ -24,7 +24,7 @@ FOR_EVER = datetime.max.replace(tzinfo=UTC)
 
 
 def _people() -> list[dict[str, object]]:
-    """Four people around the world: two pay late, one never, one is held for some days."""
+    """Five people around the world: two pay late, one never, one is held for days, one for good."""
     at = "2024-01-20T12:00:00+00:00"
 
     def loan(name: str, zone: str, phone: str) -> dict[str, object]:
@@ -38,6 +38,8 @@ def _people() -> list[dict[str, object]]:
         paid("lagos", "p1", "500.00", "2024-02-04T23:30:00+00:00"),
         event("borrower.flagged", "of-india", "2024-02-05T06:00:00+00:00", flag="hardship",
               until="2024-02-12T18:30:00+00:00"),
+        loan("cairo", "Africa/Cairo", "+201001234567"),
+        event("borrower.flagged", "of-cairo", "2024-02-03T06:00:00+00:00", flag="deceased"),
         paid("york", "p1", "1000.00", "2024-03-11T03:59:59.999999+00:00"),
         paid("apia", "p1", "200.00", "2024-03-02T05:00:00+00:00"),
     ]  # fmt: skip
@@ -47,7 +49,7 @@ def _people() -> list[dict[str, object]]:
 class Run:
     violated: dict[str, tuple[str, ...]]
     messages: list[dict[str, str]]
-    decisions: list[dict[str, str]]
+    decisions: list[dict[str, Any]]
     outcomes: list[dict[str, Any]]
 
     def before(self, until: datetime) -> "tuple[list[str], list[str], list[str]]":
@@ -63,11 +65,11 @@ def _at(text: str) -> datetime:
     return datetime.fromisoformat(text)
 
 
-def _text(record: dict[str, str]) -> str:
+def _text(record: dict[str, Any]) -> str:
     return json.dumps(record, sort_keys=True)
 
 
-def _read(path: Path) -> list[dict[str, str]]:
+def _read(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_bytes().splitlines()]
 
 
@@ -111,6 +113,9 @@ def whole(stores: SessionStores, history: History, tmp_path_factory: pytest.Temp
     run = _play(stores, history, tmp_path_factory.mktemp("whole"))
     assert run.violated == {}
     assert len(run.messages) > 20
+    assert {"hold:hardship", "hold:deceased"} <= {
+        one["rules"][0] for one in run.decisions if one["rules"]
+    }
     return run
 
 
@@ -132,6 +137,8 @@ UNTILS = (
     "2024-02-12T18:30:00+00:00",
     "2024-03-11T03:59:59.999999+00:00",
     "2024-01-20T12:00:00+00:00",
+    # midnight, at which held loans are looked at
+    "2024-02-20T00:00:00+00:00",
     # a stage comes in Lagos
     "2024-02-02T10:00:00+01:00",
     "2024-02-08T10:00:00+01:00",

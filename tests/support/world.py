@@ -15,6 +15,7 @@ from agent.domain.calendar import instant, local_date, local_time
 from agent.flows.dispatch import LaneCounts, run_lane
 from agent.flows.intake import Desk, Taken, take
 from agent.flows.lane import Lane, Limits
+from agent.flows.passed_over import sweep_held
 from agent.flows.passing import lift_holds, pass_time
 from agent.flows.planning import plan
 from agent.flows.portfolios import Portfolio, load_portfolios
@@ -218,6 +219,7 @@ class World:
         await self.receive()
         await pass_time(self.pool, self.clock.now())
         await lift_holds(self.pool, self.clock.now())
+        await sweep_held(self.pool, self.clock.now())
         await self.plan()
         await self.rescue()
         return await self.dispatch()
@@ -233,7 +235,7 @@ class World:
         async with self.pool.acquire() as conn:
             row = await fetch_row(conn, "next_instants")
         assert row is not None
-        told: list[datetime] = [moment for moment in row if moment is not None]
+        told: list[datetime] = [moment for moment in row[:4] if moment is not None]
         receipt = self.network.next_receipt_at()
         told += [receipt] if receipt else []
         # a notice that a hold keeps snoozing comes back on its own; never stand still

@@ -102,6 +102,7 @@ where e.portfolio_id = w.old_portfolio_id and e.id = w.id and e.state = 'rejecte
 select l.portfolio_id, l.id, l.ref, l.borrower_id, l.currency, l.zone, l.opened_at, l.status, l.anchor,
        l.balance_minor, l.paid_minor, l.anchor_since, l.bucket, l.next_bucket_at, l.worst_dpd_floor,
        l.rescheduled_at, l.closed_at, l.close_reason, l.contact_ended_at, l.outcome_seq,
+       l.held_until is not null as held,
        i.numbers, i.kinds, i.due_ons, i.amounts, p.refs, p.paid, p.paid_ats, p.known_ats, p.reversed_ats
 from unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
 join loan l on l.portfolio_id = w.portfolio_id and l.id = w.id

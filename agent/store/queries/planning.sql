@@ -19,7 +19,8 @@ left join plan_mark m on m.portfolio_id = :portfolio;
 -- The plan of a window that was not planned before, in one statement: moments of the ladder meet loans
 -- on their anchor. Regular moments match one anchor; late ones match loans that entered after their
 -- stage had passed, which only loans that entered since :entered_since can have done.
--- What is planned already, closed ones included, stays as it is.
+-- What is planned already, closed ones included, stays as it is. A held loan is skipped: what comes to it is
+-- called off by call_off_held. Once contact has ended a loan is past its ladder whatever its anchor is.
 with regular as (
     select * from unnest(:r_zones::text[], :r_stages::text[], :r_anchors::date[],
                          :r_dues::timestamptz[], :r_ends::timestamptz[])

@@ -45,14 +45,17 @@ select l.ref as loan, l.opened_at, l.zone from loan l order by l.ref;
 select max(anchor) from loan where status = 'open' and contact_ended_at is null;
 
 -- name: next_instants
--- When the next notice, unsettled attempt, end of a hold and new bucket want to be looked at.
+-- When the next notice, unsettled attempt, end of a hold and new bucket want to be looked at; and whether
+-- any loan is held.
 select (select min(n.next_at) from portfolio p
         cross join lateral (select next_at from notice
                             where portfolio_id = p.id and state in ('waiting', 'awaiting_receipt')
                             order by next_at limit 1) n) as due,
        (select min(look_at) from attempt where settled_at is null) as look,
        (select min(until_at) from hold where lifted_at is null and until_at is not null) as hold_end,
-       (select min(next_bucket_at) from loan where next_bucket_at is not null) as bucket;
+       (select min(next_bucket_at) from loan where next_bucket_at is not null) as bucket,
+       exists (select 1 from loan where held_until is not null and status = 'open'
+                                    and contact_ended_at is null) as held;
 
 -- name: portfolio_names
 -- What the portfolios are called.
