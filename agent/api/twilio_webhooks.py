@@ -4,6 +4,7 @@ The signature covers our public address as the settings have it, never what a he
 good one nothing of the content is looked at, and nothing is stored but a count.
 """
 
+import asyncio
 import hmac
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
@@ -92,7 +93,7 @@ def _believed(request: web.Request, body: bytes, hooks: TwilioHooks, kind: str) 
     if len(signature) != 1 or request.content_type != _FORM:
         raise _forbidden(kind)
     said = read_form(body)
-    url = f"{hooks.public_url}{request.raw_path}"
+    url = f"{hooks.public_url}{_target(request)}"
     if said is None or not signed(hooks.secrets, url, said, signature[0]):
         raise _forbidden(kind)
     if said.get("AccountSid", hooks.account_sid) != hooks.account_sid:
@@ -100,11 +101,29 @@ def _believed(request: web.Request, body: bytes, hooks: TwilioHooks, kind: str) 
     return said
 
 
+def _target(request: web.Request) -> str:
+    """Path and query as they came; some proxies put our address, or what they take for it, before them."""
+    raw = request.raw_path
+    return raw if raw.startswith("/") else request.rel_url.raw_path_qs
+
+
 async def _read(request: web.Request, kind: str) -> bytes:
-    """At most 64 kB, however long the body says or turns out to be."""
-    content, length = request.content, request.content_length
+    """The whole body as it is: Twilio packs nothing, and whoever leaves half-way has said nothing."""
+    if request.headers.get("Content-Encoding", "identity") != "identity":
+        raise _forbidden(kind)
+    content = request.content
     if content.is_eof() and content.total_bytes <= BODY_MAX:
         return content.read_nowait()  # it came with its head, as nearly all do
+    try:
+        return await _bounded(request, kind)
+    except (web.RequestPayloadError, asyncio.IncompleteReadError, OSError) as problem:
+        _came.labels(kind, "broken").inc()
+        raise web.HTTPBadRequest from problem
+
+
+async def _bounded(request: web.Request, kind: str) -> bytes:
+    """At most 64 kB, however long the body says or turns out to be."""
+    content, length = request.content, request.content_length
     if length is not None and length <= BODY_MAX:
         return await content.readexactly(length)
     parts, size = [], 0
