@@ -191,16 +191,24 @@ def _holds(claim: Claim, facts: LoanFacts, account: Account) -> bool:
             return then.status is Status.OPEN and then.anchor == claim.anchor
         case OutcomeType.BUCKET_CHANGED | OutcomeType.CURED:
             expected = CURRENT if claim.type is OutcomeType.CURED else claim.bucket
-            if then.status is Status.CLOSED and not is_paid_off(facts, then):
+            if claim.type is OutcomeType.BUCKET_CHANGED and _closed_unpaid(facts, then):
                 return True
             # midnight told of a bucket before the payment of that very instant took it back
             sides = (then, position(facts, claim.occurred_at, before=True))
-            return any(
-                current_bucket(facts, side, account.buckets, CURRENT, claim.occurred_at) == expected
-                for side in sides
-            )
+            return any(_bucket_at(facts, side, account, claim) == expected for side in sides)
         case OutcomeType.RETRACTED:
             return True
+
+
+def _bucket_at(facts: LoanFacts, then: Position, account: Account, claim: Claim) -> int:
+    """The bucket at the instant of a claim. Payments alone cure a loan that was closed unpaid."""
+    if _closed_unpaid(facts, then):
+        then = then._replace(status=Status.OPEN)
+    return current_bucket(facts, then, account.buckets, CURRENT, claim.occurred_at)
+
+
+def _closed_unpaid(facts: LoanFacts, then: Position) -> bool:
+    return then.status is Status.CLOSED and not is_paid_off(facts, then)
 
 
 def _bucket_changed(

@@ -154,6 +154,15 @@ def test_a_reversal_takes_back_payoff_and_cure() -> None:
     assert course.said[3:] == ["-2", "-3", "8-30"]
 
 
+def test_a_reversal_takes_back_the_cure_of_a_loan_that_was_written_off() -> None:
+    course = Course().wait(day(2))
+    course.take(event("loan.closed", day(3), reason="written_off"), day(3))
+    course.take(pay("a", "10.00", day(5)), day(5))
+    assert course.said == ["1-7", "cured", "paid_off"]
+    course.take(event("payment.reversed", day(9), payment_id="a"), day(9))
+    assert course.said[3:] == ["-2", "-3"]
+
+
 def test_a_charge_off_is_taken_back_and_contact_begins_again() -> None:
     course = Course().wait(day(91)).end(day(91))
     assert course.said[-1] == "charge_off_recommended"
