@@ -21,6 +21,7 @@ from agent.domain.conduct import Pack, PackProblem
 from agent.domain.ladder_compile import Ladder, compile_ladder
 from agent.entry.doctor_ledger import examine_ledger
 from agent.entry.doctor_providers import examine_providers
+from agent.entry.doctor_texts import examine_texts
 from agent.entry.findings import Finding, Level, ok, problem, warning
 from agent.flows.calendars import calendars_in_force, stored_versions, take_over
 from agent.flows.filtered import stopped_texts
@@ -100,7 +101,7 @@ async def _connected(
         await take_over(conn)
         for finding in await _unregistered(conn, clock.now()):
             yield finding
-        for finding in await _stopped(conn):
+        for finding in (*await _stopped(conn), *await examine_texts(conn, clock.now())):
             yield finding
     yield await _key(conn, settings, has_tables=schema.level is Level.OK)
 

@@ -10,6 +10,7 @@ import typer
 
 from agent.entry.output import PROBLEMS, AsJson, Refused, show
 from agent.entry.template_list import listing
+from agent.entry.template_portfolio import home_of, lint_own
 from agent.entry.template_register import register as register_text
 from agent.entry.template_save import save, withdraw
 
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _Locale = Annotated[str, typer.Option(help="The reader's language and region: en-NG, zh-TW.")]
 _Country = Annotated[str | None, typer.Option(help="Where the number is, as CN or US.")]
 _Ladder = Annotated[str, typer.Option("--schedule", help="The shipped ladder that uses the texts.")]
+_Portfolio = Annotated[
+    str | None, typer.Option(help="As this portfolio says it, its own texts included.")
+]
 _LADDER = "consumer-instalment"
 # The languages in which every message is shipped.
 _COMPLETE = ("zh-CN", "zh-TW", "en", "es", "id")
@@ -72,10 +76,17 @@ def lint(
         typer.Option(help="A language that readers must find; the shipped ones without FOLDER."),
     ] = None,
     lender: Annotated[str, typer.Option(help="The name that signs.")] = "Superlender Ltd",
+    portfolio: Annotated[
+        str | None, typer.Option(help="The own texts of this one, where they run; no other option.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Every finding at once, each with what to do; lengths are at the longest plausible values."""
-
+    if portfolio is not None:
+        if folder is not None:
+            raise Refused("a folder for a portfolio is checked by `duly template save … --dry-run`")
+        lint_own(portfolio, as_json=as_json)
+        return
     from agent.domain.text_lint import LONGEST, Rules, costs
     from agent.domain.text_lint import lint as find
     from agent.flows.rules import shorteners, texts, word_lists
@@ -205,7 +216,9 @@ def render(
     locale: _Locale = "en",
     channel: Annotated[str, typer.Option(help="sms or push.")] = "sms",
     country: _Country = None,
-    lender: Annotated[str, typer.Option(help="The name that signs.")] = "Quick Cash",
+    lender: Annotated[
+        str | None, typer.Option(help="The name that signs; the portfolio's, else Quick Cash.")
+    ] = None,
     amount: Annotated[str, typer.Option(help="Amount and currency.")] = "6500.00 NGN",
     due: Annotated[
         str | None, typer.Option(help="Due date; as fits the message's step without it.")
@@ -218,21 +231,23 @@ def render(
         bool, typer.Option("--first", help="The first message to the person.")
     ] = False,
     schedule: _Ladder = _LADDER,
+    portfolio: _Portfolio = None,
     as_json: AsJson = False,
 ) -> None:
     """The finished message, signature, disclosures and way out included, and what it costs."""
     from agent.domain.ladder import Problem
     from agent.domain.message import compose
     from agent.domain.segments import segments as measure
-    from agent.flows.rules import texts
 
     if channel not in {"sms", "push"}:
         raise Refused(f"--channel {channel}: choose sms or push")
-    ladder = _ladder(schedule)
-    wording = _wording(message, lender, amount, due, today, ladder)
-    setting = _setting(message, country, ladder, third_party=third_party, first=first)
-    found = compose(texts(), message, channel, locale, wording, setting)
-    known = sorted({name for _, name in texts().sms})
+    home, ladder = home_of(portfolio), _ladder(schedule)
+    signed = home.lender(lender, "Quick Cash")
+    wording = _wording(message, signed, amount, due, today, ladder)
+    third = third_party or home.third_party
+    setting = _setting(message, country, ladder, third_party=third, first=first)
+    found = compose(home.texts, message, channel, locale, wording, setting)
+    known = sorted({name for _, name in home.texts.sms})
     if isinstance(found, Problem) or message not in known:
         raise Refused(f"there is no message {message}; there are: {', '.join(known)}")
     counted = measure(found.body) if channel == "sms" else None
@@ -299,22 +314,28 @@ def segments(
         str | None, typer.Option(help="TEXT names a message: count it in this language.")
     ] = None,
     country: _Country = None,
-    lender: Annotated[str, typer.Option(help="The name that signs a message.")] = "Superlender Ltd",
+    lender: Annotated[
+        str | None, typer.Option(help="The name that signs; the portfolio's, else a long one.")
+    ] = None,
+    portfolio: _Portfolio = None,
     as_json: AsJson = False,
 ) -> None:
     """Equal to Twilio's calculator. A message is counted framed, at the longest plausible values."""
     from agent.domain.segments import segments as measure
 
-    counted = measure(_counted_text(text, file, locale, country, lender))
+    counted = measure(_counted_text(text, file, locale, country, lender, portfolio))
     show(_document(counted), as_json=as_json, pleasant=lambda console: _count(console, counted))
 
 
 def _counted_text(
-    text: str | None, file: Path | None, locale: str | None, country: str | None, lender: str
+    text: str | None,
+    file: Path | None,
+    locale: str | None,
+    country: str | None,
+    lender: str | None,
+    portfolio: str | None,
 ) -> str:
-
     from agent.domain.text_lint import LONGEST, Rules, finished
-    from agent.flows.rules import texts
 
     if (text is None) == (file is None):
         raise Refused("give a text, or --file F, or the name of a message with --locale L")
@@ -325,11 +346,12 @@ def _counted_text(
     if locale is None:
         return text
     stage = next((stage for stage in _ladder(_LADDER).stages if stage.message == text), None)
-    rules = Rules({}, longest=LONGEST._replace(lender=lender))
+    home = home_of(portfolio)
+    rules = Rules({}, longest=LONGEST._replace(lender=home.lender(lender, LONGEST.lender)))
     wanted = known_country(country) if country else None
-    body = finished(texts(), locale, text, stage, rules, wanted)
+    body = finished(home.texts, locale, text, stage, rules, wanted)
     if not body:
-        known = sorted({name for _, name in texts().sms})
+        known = sorted({name for _, name in home.texts.sms})
         raise Refused(f"there is no message {text}; there are: {', '.join(known)}")
     return body
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from agent.entry.output import PROBLEMS, AsJson, Refused, run, show
+from agent.entry.template_portfolio import print_told
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -153,13 +154,7 @@ def _tell(done: "Outcome", *, dry_run: bool, as_json: bool) -> None:
 
 
 def _print(console: "Console", done: "Outcome", *, dry_run: bool) -> None:
-    from rich.markup import escape
-
-    for one in done.told:
-        colour = "red" if one.severity == "problem" else "yellow"
-        where = one.file if one.line is None else f"{one.file}:{one.line}"
-        console.print(f"{escape(where)}: [{colour}]{one.rule}[/{colour}] {escape(one.what)}")
-        console.print(f"    {escape(one.fix)}")
+    print_told(console, done.told)
     if done.refused:
         console.print("Refused; nothing was stored.")
         return

@@ -1,5 +1,6 @@
 """Texts that a country's gateways must know before they carry them: their ids, and which are missing."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -7,11 +8,12 @@ import asyncpg
 
 from agent.domain.conduct_asked import facts_asked
 from agent.domain.ladder import Action
+from agent.domain.text_files import TextId
 from agent.flows.pause import no_portfolio, raise_portfolio
 from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.flows.rules import BY_PLACE, countries, every_pack, installed, texts
 from agent.flows.unclear import Unclear
-from agent.store import registered
+from agent.store import own_texts, registered
 from agent.store.registered import TextKey
 from agent.store.sql import Connection
 from agent.store.waking import wake_held
@@ -42,23 +44,24 @@ async def register(
     now: datetime,
 ) -> Registered | Unclear:
     """Keep the id of a text with who registered it; what waited for it is looked at again."""
-    if (problem := _unusable(key)) is not None:
-        return problem
     async with pool.acquire() as conn, conn.transaction():
         known = await load_portfolios(conn, now)
         if name not in known:
             return no_portfolio(name, known)
         portfolio = known[name].id
+        if (problem := _unusable(key, await own_texts.newest(conn, portfolio))) is not None:
+            return problem
         await raise_portfolio(conn, portfolio)
         await registered.register(conn, portfolio, key, template_id, by=by, reason=reason, now=now)
         woken = await wake_held(conn, _WAITING, now, portfolio_id=portfolio)
     return Registered(name, key, template_id, woken)
 
 
-def _unusable(key: TextKey) -> Unclear | None:
+def _unusable(key: TextKey, own: Collection[TextId]) -> Unclear | None:
     if key.country not in countries():
         return Unclear(f"there is no country {key.country}", f"there are: {', '.join(countries())}")
-    if (key.locale, key.message) not in texts().sms:
+    text = (key.locale, key.message)
+    if text not in texts().sms and text not in own:
         there = ", ".join(locales())
         return Unclear(f"there is no text {key.locale}/{key.message}", f"locales are: {there}")
     return None
@@ -78,13 +81,21 @@ async def missing(conn: Connection, portfolio: Portfolio) -> tuple[TextKey, ...]
     if not places:
         return ()
     known = await registered.read_registered(conn, portfolio.id)
+    own = own_texts.sources(await own_texts.newest(conn, portfolio.id))
     wanted = [
         TextKey(country, message, locale)
         for country in sorted(places)
         for locale in _locales(portfolio, known)
         for message in _messages(portfolio)
     ]
-    return tuple(key for key in wanted if key not in known)
+    # a text for the readers of one region stands for that of their language
+    wanted += [
+        TextKey(country, message, locale)
+        for country in sorted(places)
+        for locale, message in sorted(own)
+        if locale.endswith(f"-{country}") and message in _messages(portfolio)
+    ]
+    return tuple(key for key in dict.fromkeys(wanted) if key not in known)
 
 
 def _locales(portfolio: Portfolio, known: dict[TextKey, str]) -> list[str]:

@@ -4,7 +4,8 @@ Checking reads a snapshot and holds nobody up. Writing waits for the begins unde
 begins after its commit says the new words, and what was begun before keeps the old ones.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import asyncio
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -16,7 +17,7 @@ from agent.domain.text_change import Signed, judge, legible, unsigned
 from agent.domain.text_files import Folder, TextFile, TextId, Told, digest_of, read_folder, told_of
 from agent.domain.text_lint import Finding, Rules, Severity
 from agent.flows.pause import no_portfolio, raise_portfolio
-from agent.flows.portfolios import load_portfolios
+from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.flows.rules import countries, texts
 from agent.flows.text_situation import Situation, kept_back, read_situation
 from agent.flows.unclear import Unclear
@@ -158,7 +159,9 @@ async def _make(
     *,
     dry_run: bool,
 ) -> Outcome | Unclear:
-    told = (*change.folder.told, *_judged(situation, change, terms, now))
+    # a fifth of a second of reading words: others who wait for this process are answered meanwhile
+    judged = await asyncio.to_thread(_judged, situation, change, terms, now)
+    told = (*change.folder.told, *judged)
     refused = any(one.severity is Severity.PROBLEM for one in told)
     portfolio = situation.portfolio.name
     if refused or dry_run or not change.wanted:
@@ -178,19 +181,40 @@ def _judged(situation: Situation, change: _Change, terms: Terms, now: datetime) 
     """All that is to be said of the texts once they are so."""
     if not change.wanted:
         return []
-    before, after, around = situation.before, change.after(situation), texts()
+    before, after = situation.before, change.after(situation)
+    found = _findings(situation, before, after, change.wanted.keys(), terms, now)
+    found += _to_register(change, situation.rules(terms.hosts, terms.countries))
+    return [told_of(one, after, change.folder.files) for one in found]
+
+
+def _findings(
+    situation: Situation,
+    before: Mapping[TextId, str],
+    after: Mapping[TextId, str],
+    changed: Collection[TextId],
+    terms: Terms,
+    now: datetime,
+) -> list[Finding]:
     ladder, rules = situation.portfolio.ladder, situation.rules(terms.hosts, terms.countries)
-    found = judge(before, after, change.wanted.keys(), around, ladder, rules)
-    was, becomes = legible(before, around), legible(after, around)
+    found = judge(before, after, changed, texts(), ladder, rules)
+    was, becomes = legible(before, texts()), legible(after, texts())
     known = frozenset(terms.routes(was, ladder, rules))
     found += [
         one
         for one in terms.routes(becomes, ladder, rules)
-        if (one.locale, one.message) in change.wanted or one not in known
+        if (one.locale, one.message) in changed or one not in known
     ]
-    found += kept_back(situation, was, becomes, sorted(change.wanted), now)
-    found += _to_register(change, rules)
-    return [told_of(one, after, change.folder.files) for one in found]
+    return found + kept_back(situation, was, becomes, sorted(changed), now)
+
+
+async def examine(
+    conn: Connection, portfolio: Portfolio, *, now: datetime, terms: Terms = Terms()
+) -> list[Told]:
+    """What a save of the portfolio's own texts would say today: a release or a pack may know more."""
+    situation = await read_situation(conn, portfolio)
+    own, after = stored.sources(situation.own), situation.before
+    found = _findings(situation, all_texts(), after, own.keys(), terms, now)
+    return [told_of(one, after, {}) for one in found]
 
 
 def _to_register(change: _Change, rules: Rules) -> list[Finding]:

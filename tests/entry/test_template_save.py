@@ -67,6 +67,29 @@ async def test_texts_are_saved_listed_and_withdrawn(folder: Path, database_url: 
     assert [(row["version"], row["text"]) for row in versions["texts"]] == [(2, None), (1, OWN)]
 
 
+async def test_what_a_portfolio_says_is_shown_counted_and_checked(
+    town: World, folder: Path, database_url: str
+) -> None:
+    await template(database_url, "save", str(folder), *BY)
+    where = ("--portfolio", "town")
+    shown = await told(database_url, "render", "overdue-7", "--locale", "en-NG", *where)
+    assert shown["body"].startswith("Sunrise: Your instalment of NGN 6,500.00 was due on")
+    counted = await told(database_url, "segments", "overdue-7", "--locale", "en", *where)
+    assert "Reply here if you need more time." in "".join(counted["parts"])
+    checked = await template(database_url, "lint", *where)
+    assert (checked.code, checked.out) == (0, "nothing wrong\n")
+    assert (await template(database_url, "lint", str(folder), *where)).code == 2
+    assert (await template(database_url, "render", "x", "--portfolio", "no")).code == 2
+    doctor = await asyncio.to_thread(duly, "doctor", DULY_DATABASE_URL=database_url)
+    assert "own texts town: 1, as good as when they were saved" in doctor.out
+    await town.pool.execute("update text_version set source = 'Pay {amount} or we sue'")
+    checked = await template(database_url, "lint", *where)
+    assert checked.code == 1
+    assert "en/overdue-7:1: threat “sue” threatens a legal step" in checked.out
+    doctor = await asyncio.to_thread(duly, "doctor", DULY_DATABASE_URL=database_url)
+    assert "duly template lint --portfolio town names all" in doctor.out
+
+
 async def test_a_refused_save_names_file_line_and_fix_and_stores_nothing(
     town: World, folder: Path, database_url: str
 ) -> None:

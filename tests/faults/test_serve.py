@@ -1,5 +1,6 @@
 """`duly serve` as a person runs it: it answers, sends what is due, and ends well on SIGTERM."""
 
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -7,6 +8,10 @@ import asyncpg
 from aiohttp.test_utils import unused_port
 
 from agent.clock import SystemClock
+from agent.domain.text_change import Signed
+from agent.domain.text_files import TextFile
+from agent.flows.text_listing import listed
+from agent.flows.text_saving import Outcome, save
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
 from tests.entry.command import duly
@@ -46,6 +51,49 @@ async def test_one_process_sends_what_is_due_and_takes_its_receipts(
     ):
         assert answer.status == 200
     assert await ends(process) == []
+
+
+async def test_a_running_worker_says_words_that_are_saved_meanwhile(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    await settle(pool, keyring, 10, CLOCK.now())
+    # half of them are due later, in notices that are planned already
+    put_off = (
+        "update notice set next_at = $1 where loan_id in (select id from loan order by id limit 5)"
+    )
+    await pool.execute(put_off, CLOCK.now() + timedelta(hours=1))
+    process = await serving(
+        tmp_path, DULY_DATABASE_URL=database_url, DULY_REDIS_URL=redis_url,
+        DULY_PORT=str(unused_port()), DULY_MASTER_KEY=TEST_MASTER_KEY.hex(),
+    )  # fmt: skip
+    answered = "select count(*) from attempt where provider_id is not null and template = $1"
+    shipped = await words_of(pool)
+
+    async def sent(template: str) -> bool:
+        return bool(await pool.fetchval(answered, template) == 5)
+
+    await until(lambda: sent(shipped), 30, "those who are due are told in the shipped words")
+    file = TextFile("en/due-today.txt", b"Your instalment of {amount} is due today.")
+    signed = Signed("ana", "ben", "shorter")
+    done = await save(pool, "village", [file], signed, now=CLOCK.now())
+    assert isinstance(done, Outcome)
+    assert not done.refused
+    own = await words_of(pool)
+    assert own != shipped
+    await pool.execute(put_off, CLOCK.now())
+    await until(lambda: sent(own), 10, "the others are told in the new words")
+    assert await pool.fetchval(answered, shipped) == 5
+    assert await ends(process) == []
+
+
+async def words_of(pool: asyncpg.Pool) -> str:
+    """The text of the village's step as attempts name it."""
+    async with pool.acquire() as conn:
+        found = await listed(conn, CLOCK.now(), "village")
+    assert isinstance(found, list)
+    return next(
+        one.words["NG"] for one in found if (one.locale, one.message) == ("en", "due-today")
+    )
 
 
 async def test_roles_apart_with_phones_of_their_own(

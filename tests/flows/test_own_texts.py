@@ -1,5 +1,6 @@
 """A lender's own texts: checked whole, signed by two, said by the next batch, and kept version by version."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import date, time
@@ -12,16 +13,20 @@ from agent.clock import VirtualClock
 from agent.domain.text_change import Signed
 from agent.domain.text_files import TextFile
 from agent.flows.dispatch import run_lane
+from agent.flows.dispatch_begin import begin
+from agent.flows.pause import Scope, Switch, pause
 from agent.flows.portfolios import load_portfolios
-from agent.flows.registered_texts import register
+from agent.flows.registered_texts import Registered, missing, register
 from agent.flows.rules import BadRules
 from agent.flows.text_listing import ListedText, history, listed
-from agent.flows.text_saving import Outcome, Terms, save, withdraw
+from agent.flows.text_saving import Outcome, Terms, examine, save, withdraw
 from agent.flows.unclear import Unclear
 from agent.store.keyring import Keyring
 from agent.store.registered import TextKey
+from agent.store.sql import fetch_value
 from templates import text
 from tests.support.conduct import decided, lane_under
+from tests.support.waiting import until
 from tests.support.world import World, ladder_toml, phone, push, sms, stage_toml, utc
 
 DUE = date(2026, 3, 5)
@@ -296,6 +301,103 @@ async def test_new_words_have_no_registration(town: World) -> None:
     await register(town.pool, town.name, key, "1107162", by="ana", reason="DLT", now=now)
     await run_lane(await lane_under(town, packs))
     assert "more time" in town.heard[-1].body
+
+
+async def test_a_regional_text_is_registered_by_its_own_name(town: World) -> None:
+    town.zone = "Asia/Kolkata"
+    await town.opens("L1", DUE, person="ann", contacts=[sms("+919820098200")], locale="en-IN")
+    await town.take("borrower.updated", "ann", {"id": "ann", "region": "IN-MH"})
+    await lane_under(town, ("house", "by-place"))
+    key = TextKey("IN", "overdue-1", "en-IN")
+
+    async def registers() -> Registered | Unclear:
+        now = town.clock.now()
+        return await register(town.pool, town.name, key, "1", by="ana", reason="DLT", now=now)
+
+    assert isinstance(await registers(), Unclear)
+    await done(town, {"en-IN/overdue-1": OWN})
+    async with town.pool.acquire() as conn:
+        assert key in await missing(conn, await town.portfolio())
+        assert isinstance(await registers(), Registered)
+        assert key not in await missing(conn, await town.portfolio())
+
+
+# ---- in time with begins
+
+
+async def test_a_save_waits_for_begins_and_the_next_one_has_its_words(town: World) -> None:
+    await owing(town)
+    portfolio = (await town.portfolio()).id
+    async with town.pool.acquire() as conn, conn.transaction():
+        await fetch_value(conn, "portfolio_shared", portfolio=portfolio)
+        saving = asyncio.create_task(done(town, {"en/overdue-1": OWN}))
+        await until(lambda: blocked(town.pool, 1), 10, "the save waits for the begin")
+        following = asyncio.create_task(begin(await town.lane()))
+        await until(lambda: blocked(town.pool, 2), 10, "the next begin waits for the save")
+        assert await rows(town) == []
+    await saving
+    (sent,) = (await following).sent_off
+    assert "more time" in sent.message.body
+    row = await town.pool.fetchrow(
+        "select t.portfolio_rev as saved, a.portfolio_rev as begun from text_version t, attempt a"
+    )
+    assert row is not None
+    assert row["begun"] >= row["saved"]
+
+
+async def blocked(pool: asyncpg.Pool, count: int) -> bool:
+    waiting: int = await pool.fetchval(
+        "select count(*) from pg_stat_activity where datname = current_database()"
+        " and wait_event_type = 'Lock'"
+    )
+    return waiting == count
+
+
+async def test_of_two_that_save_at_once_one_is_asked_to_look_again(town: World) -> None:
+    await town.opens("L1", DUE)
+    portfolio = (await town.portfolio()).id
+    async with town.pool.acquire() as conn, conn.transaction():
+        await fetch_value(conn, "portfolio_shared", portfolio=portfolio)
+        words = (OWN, OWN.replace("instalment", "payment"))
+        saving = [asyncio.create_task(saved(town, {"en/overdue-1": one})) for one in words]
+        await until(lambda: blocked(town.pool, 2), 10, "both have been checked")
+    both = await asyncio.gather(*saving)
+    assert sorted(type(one).__name__ for one in both) == ["Outcome", "Unclear"]
+    assert len(await rows(town)) == 1
+
+
+async def test_what_waited_for_stopped_words_goes_out_in_new_ones(town: World) -> None:
+    await owing(town)
+    async with town.pool.acquire() as conn:
+        (text_,) = [
+            one.words["NG"]
+            for one in await all_listed(conn, town)
+            if (one.locale, one.message) == ("en", "overdue-1")
+        ]
+    switch = Switch(Scope.TEMPLATE, text_, town.name)
+    await pause(town.pool, switch, reason="filtered", by="ops", now=town.clock.now())
+    await town.dispatch()
+    assert await bodies(town) == []
+    assert (await done(town, {"en/overdue-3": OWN})).woken == 0
+    assert (await done(town, {"en/overdue-1": OWN})).woken == 1
+    await town.dispatch()
+    assert "more time" in town.heard[-1].body
+
+
+# ---- later on
+
+
+async def test_own_texts_are_examined_as_a_save_would_today(town: World) -> None:
+    await town.opens("L1", DUE)
+    await done(town, {"en/overdue-1": "Please settle {amount}: NGN 500 a week will do."})
+    async with town.pool.acquire() as conn:
+        assert await examine(conn, await town.portfolio(), now=town.clock.now()) == []
+        await lane_under(town, ("house", "house-holds"))
+        (found,) = await examine(conn, await town.portfolio(), now=town.clock.now())
+        assert (found.file, found.rule, found.severity) == ("en/overdue-1", "conduct", "problem")
+        await town.pool.execute("update text_version set source = 'Hi\n{amont}'")
+        told = await examine(conn, await town.portfolio(), now=town.clock.now())
+    assert ("en/overdue-1", 2, "placeholder") in [(one.file, one.line, one.rule) for one in told]
 
 
 # ---- withdrawing
