@@ -270,6 +270,16 @@ def text_sent(
     return None
 
 
+def text_names(texts: Texts, locale: str, message: str) -> frozenset[str]:
+    """Every name that a text of one locale goes by now, by channel and by country of the number."""
+    found = (
+        text_sent(texts, message, channel, locale, country)
+        for channel in ("sms", "push")
+        for country in (None, *texts.countries)
+    )
+    return frozenset(name for name in found if name is not None and name.startswith(f"{locale}/"))
+
+
 def text_name(locale: str, message: str, version: str) -> str:
     """One version of one text, as attempts, cases and kill switches name it."""
     return f"{locale}/{message}@{version}"

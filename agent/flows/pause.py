@@ -12,7 +12,10 @@ from enum import StrEnum
 import asyncpg
 
 from agent.domain.ladder_compile import CHANNELS
+from agent.domain.message import text_names
+from agent.flows.own_texts import texts_of
 from agent.flows.portfolios import Portfolio, load_portfolios
+from agent.flows.rules import texts
 from agent.flows.unclear import Unclear
 from agent.store.sql import Connection, execute, fetch, fetch_value
 from agent.store.waking import wake_held
@@ -67,6 +70,8 @@ async def pause(
     """Stop contact; the next begin knows. Pausing again changes nothing, the first reason stands."""
     async with pool.acquire() as conn, conn.transaction():
         place = await _place(conn, switch, now)
+        if isinstance(place, _Place) and switch.scope is Scope.TEMPLATE:
+            place = await _in_use(conn, place)
         if isinstance(place, Unclear):
             return place
         opened = await fetch_value(
@@ -175,6 +180,21 @@ async def _named(
             return _one_home(switch, subject, {row["portfolio_id"] for row in rows}, known)
         case _:
             return _Place(home, switch.portfolio, subject)
+
+
+async def _in_use(conn: Connection, place: _Place) -> _Place | Unclear:
+    """A text of that version that may go out there: to stop another would stop nothing, unnoticed."""
+    locale, _, rest = place.subject.partition("/")
+    message, homes = rest.partition("@")[0], [place.portfolio_id]
+    if place.portfolio_id == EVERYWHERE:
+        homes = [row["id"] for row in await fetch(conn, "portfolios_in_order")]
+    known: set[str] = set()
+    for home in homes:
+        known |= text_names(await texts_of(conn, home, texts()), locale, message)
+    if place.subject in known:
+        return place
+    there = f"it is now one of: {', '.join(sorted(known))}" if known else "see `duly template list`"
+    return Unclear(f"no text in use is {place.subject}", there)
 
 
 async def _where_stopped(conn: Connection, place: _Place, now: datetime) -> _Place | Unclear:

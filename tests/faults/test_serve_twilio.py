@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import aiohttp
@@ -102,6 +103,61 @@ async def test_push_without_a_receipt_is_followed_by_one_text(
     told = duly("why", "loan-1", **given)
     assert "by push, 1001.00 NGN: now refused (gone)" in told.out
     assert "by sms, 1001.00 NGN, because push refused it (gone): now delivered" in told.out
+
+
+async def test_a_filtered_text_is_stopped_for_all_workers_until_it_is_resumed(
+    pool: asyncpg.Pool, database_url: str, redis_url: str, keyring: Keyring, tmp_path: Path
+) -> None:
+    await settle(pool, keyring, 7, CLOCK.now())
+    await pool.execute(
+        "update notice n set next_at = $1 from loan l where l.id = n.loan_id and l.ref > 'loan-3'",
+        CLOCK.now() + timedelta(days=1),
+    )
+    script = {"statuses": ["sent", "delivered"], "undelivered": 1.0, "error_code": 30007}
+    port = unused_port()
+    async with twilio_process(tmp_path, script=script) as twilio:
+        given = settings(database_url, redis_url, port, twilio.url)
+        process = await serving(tmp_path, **given)
+
+        async def undelivered() -> bool:
+            return await states(pool) == {"undelivered": 3}
+
+        async def held() -> bool:
+            found = await pool.fetch(
+                "select distinct verdict, rules from decision where verdict <> 'send'"
+            )
+            return [tuple(row) for row in found] == [("snooze", [f"paused:template:{text}"])]
+
+        async def delivered() -> bool:
+            return await states(pool) == {"undelivered": 3, "delivered": 4}
+
+        await until(undelivered, 40, "the carrier filters all of them")
+        text = await pool.fetchval("select subject from pause where scope = 'template'")
+        cases = await pool.fetch("select kind, subject from case_item")
+        assert [tuple(row) for row in cases] == [("filtered", f"text {text}")]
+        assert await ends(process) == []
+        await twilio.follow({})
+        await pool.execute(
+            "update notice set next_at = $1 where closed_at is null and stage = 'due-today'",
+            CLOCK.now(),
+        )
+        # another process knows of it
+        process = await serving(tmp_path, **given)
+        await until(held, 40, "those who are due later are held")
+        assert len(twilio.accepted()) == 3
+        args = ("resume", "template", text, "--reason", "reworded with the carrier", "--by", "ann")
+        done = await asyncio.to_thread(lambda: duly(*args, **given))
+        assert "4 notices are looked at again" in done.out, done.err
+        await until(delivered, 40, "they go out")
+        waited = await pool.fetchval(
+            "select extract(epoch from max(a.begun_at) - max(p.resumed_at)) from attempt a, pause p"
+        )
+        # the sweep looks each second; the rest is what a busy machine takes
+        assert 0 <= waited < 3
+        assert await ends(process) == []
+    told = duly("why", "loan-5", **given).out
+    assert "This text was stopped until staff let it go on" in told
+    assert f"template {text} ends: reworded with the carrier (by ann)" in told
 
 
 async def with_push(pool: asyncpg.Pool, keyring: Keyring) -> None:

@@ -369,6 +369,10 @@ async def test_the_commands_and_the_trail(town: World, database_url: str) -> Non
     assert "Waiting for a text: 1;" in senders.out
     doctor = await asyncio.to_thread(run, "doctor")
     assert f"duly resume template {text} --portfolio town --reason" in doctor.out
+    other = text.partition("@")[0] + "@00000000"
+    unused = await asyncio.to_thread(run, "pause", "template", other, "--reason", "x")
+    assert (unused.code, text in unused.err) == (2, True)
+    assert await stops(town) == [("template", text, "provider")]
     wrong = await asyncio.to_thread(run, "resume", "template", "due-today", "--reason", "x")
     assert (wrong.code, "locale/message@version" in wrong.err) == (2, True)
     args = ("resume", "template", text, "--reason", "reworded", "--by", "bob")
