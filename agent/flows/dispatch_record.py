@@ -61,9 +61,11 @@ async def record(lane: Lane, sent: Sequence[Sent]) -> int:
 
 async def _record(lane: Lane, sent: Sequence[Sent]) -> int:
     now = lane.clock.now()
-    filtered = filtered_by_answer((one.outgoing.message.token, one.answer) for one in sent)
+    refusals = [
+        (one.outgoing.message.token, one.answer) for one in sent if isinstance(one.answer, Refused)
+    ]
     async with lane.pool.acquire() as conn:
-        await stop_filtered(conn, lane.portfolio.id, filtered, now)
+        await stop_filtered(conn, lane.portfolio.id, filtered_by_answer(refusals), now)
         return await _write(conn, lane, sent, now)
 
 

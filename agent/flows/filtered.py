@@ -12,7 +12,7 @@ import orjson
 
 from agent.flows.pause import Scope, raise_portfolio
 from agent.store.sql import Connection, execute, fetch, fetch_value
-from channels.base import Answer, Fault, Receipt, Refused
+from channels.base import Fault, Receipt, Refused
 
 CASE = "filtered"
 BY = "provider"
@@ -43,13 +43,9 @@ def filtered_by_receipt(receipts: Iterable[Receipt]) -> dict[str, str]:
     }
 
 
-def filtered_by_answer(answers: Iterable[tuple[str, Answer]]) -> dict[str, str]:
-    """The same of answers to attempts, named by their tokens."""
-    return {
-        token: answer.code
-        for token, answer in answers
-        if isinstance(answer, Refused) and answer.fault is Fault.FILTERED
-    }
+def filtered_by_answer(refusals: Iterable[tuple[str, Refused]]) -> dict[str, str]:
+    """The same of refusals of attempts, which are named by their tokens."""
+    return {token: told.code for token, told in refusals if told.fault is Fault.FILTERED}
 
 
 async def stop_filtered(
