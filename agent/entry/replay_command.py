@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agent.domain.frame import Role
+    from agent.domain.message import Texts
     from agent.domain.report import Report
     from agent.flows.import_source import Break
     from agent.flows.invariants import Finding
@@ -51,6 +52,9 @@ def replay(
     role: Annotated[
         str | None, typer.Option(help="Who collects: first_party or third_party; else not known.")
     ] = None,
+    texts: Annotated[
+        Path | None, typer.Option(help="Texts of your own, as `duly template save` takes them.")
+    ] = None,
     keep: Annotated[bool, typer.Option("--keep", help="Keep the database of this run.")] = False,
     as_json: AsJson = False,
 ) -> None:
@@ -61,7 +65,7 @@ def replay(
     """
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)
-    wish = _Wish(file, schedule, packs, until, out, phones, lender, role, keep)
+    wish = _Wish(file, schedule, packs, until, out, phones, lender, role, texts, keep)
     report, findings, broken, database = run(_replay(wish, quiet=as_json))
     document = {
         **_document(report, findings, out, database),
@@ -85,6 +89,7 @@ class _Wish:
         phones: Path | None,
         lender: str | None,
         role: str | None,
+        texts: Path | None,
         keep: bool,
     ) -> None:
         self.file = file
@@ -95,6 +100,7 @@ class _Wish:
         self.phones = phones
         self.lender = lender
         self.role = _role(role)
+        self.texts = None if texts is None else _texts(texts, self.schedule, lender)
         self.keep = keep
 
 
@@ -120,6 +126,21 @@ def _schedule(name: str) -> str:
     if problems := lint(name, source):
         raise Refused("\n  ".join([f"{name} cannot be used:", *problems]))
     return source.decode("utf-8-sig")
+
+
+def _texts(folder: Path, schedule: str, lender: str | None) -> "Texts":
+    from agent.domain.message import Texts
+    from agent.entry.template_save import text_files
+    from agent.flows.portfolios import ladder_of
+    from agent.flows.text_trial import tried
+
+    found = tried(text_files(folder), ladder_of(schedule), lender)
+    if isinstance(found, Texts):
+        return found
+    told = [
+        f"{one.file}{f':{one.line}' if one.line else ''}: {one.what} ({one.fix})" for one in found
+    ]
+    raise Refused("\n  ".join([f"{folder} cannot be used:", *told]))
 
 
 def _until(text: str | None) -> datetime | None:
@@ -219,7 +240,7 @@ async def _play(
         keyring = _keyring() if wish.keep else Keyring(random_bytes(KEY_BYTES))
         game = Replay(
             pool, keyring, history, schedule=wish.schedule, pack_names=wish.packs,
-            network=_network(wish.phones), lender=wish.lender, role=wish.role,
+            network=_network(wish.phones), lender=wish.lender, role=wish.role, said=wish.texts,
         )  # fmt: skip
         with HistoryBar(len(history.reads), quiet=quiet) as progress:
             played = await game.run(wish.until, progress)

@@ -53,7 +53,7 @@ def save(
     from agent.domain.text_change import Signed
     from agent.flows import text_saving
 
-    files, terms = _files(folder), _terms(allow_link, country)
+    files, terms = text_files(folder), _terms(allow_link, country)
     signed = Signed(by or getuser(), approved_by, reason)
 
     async def act(pool: Any, now: datetime) -> "Outcome | Unclear":
@@ -90,7 +90,8 @@ def withdraw(
     _tell(run(_acted(act)), dry_run=dry_run, as_json=as_json)
 
 
-def _files(folder: Path) -> "list[TextFile]":
+def text_files(folder: Path) -> "list[TextFile]":
+    """Every file below a folder but hidden ones; only texts are read, and none further than one may go."""
     from agent.domain.text_files import BYTES_MAX, SUFFIX, TextFile
 
     if not folder.is_dir():

@@ -107,6 +107,8 @@ def _line(console: "Console", entry: "Entry", zone: str) -> None:
         known = f"; {MARKS[rule.mark]}" if rule.mark in MARKS else ""
         clause = f" [dim]({escape(rule.clause + known)})[/dim]" if rule.clause else ""
         console.print(f"{'':31}{escape(rule.id)}: {escape(rule.words)}{clause}")
+    if entry.detail.get("words"):
+        console.print(f"{'':31}[dim]own text, {escape(entry.detail['words'])}[/dim]")
     if "text" in entry.detail:
         console.print(f"{'':31}“{escape(entry.detail['text'])}”")
 

@@ -16,6 +16,7 @@ from agent.clock import VirtualClock, seconds
 from agent.domain.calendar import ONE_DAY, instant, local_date
 from agent.domain.event import Opened, Updated
 from agent.domain.frame import Role
+from agent.domain.message import Texts
 from agent.flows.dispatch import LaneCounts, run_lane
 from agent.flows.growth import Growth
 from agent.flows.intake import BATCH, Desk, Taken, take_batch
@@ -115,9 +116,10 @@ class Replay:
         network: SandboxNetwork,
         lender: str | None = None,
         role: Role | None = None,
+        said: Texts | None = None,
         hooks: Hooks = Hooks(),
     ) -> None:
-        self._hooks = hooks
+        self._hooks, self._texts = hooks, said or texts()
         self.clock = VirtualClock(history.first)
         self.network = network
         self.played = Played()
@@ -317,7 +319,7 @@ class Replay:
             self.clock,
             portfolio,
             self.packs,
-            texts(),
+            self._texts,
             self._channels,
             # one at a time: the order of what happens at one instant is part of the result
             Limits(at_once=1, record_every=500, spread_retries=False),

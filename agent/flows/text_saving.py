@@ -19,7 +19,7 @@ from agent.domain.text_lint import Finding, Rules, Severity
 from agent.flows.pause import no_portfolio, raise_portfolio
 from agent.flows.portfolios import Portfolio, load_portfolios
 from agent.flows.rules import countries, texts
-from agent.flows.text_situation import Situation, kept_back, read_situation
+from agent.flows.text_situation import Situation, kept_back, known_texts, read_situation
 from agent.flows.unclear import Unclear
 from agent.store import own_texts as stored
 from agent.store import registered
@@ -104,7 +104,7 @@ async def save(
     found = await _situation(pool, name, now)
     if isinstance(found, Unclear):
         return found
-    folder = read_folder(files, found.known())
+    folder = read_folder(files, known_texts(found.portfolio.ladder))
     said = found.before
     same = [key for key, text in folder.texts.items() if said.get(key, "").strip() == text.strip()]
     wanted = {key: text for key, text in folder.texts.items() if key not in same}
@@ -183,7 +183,8 @@ def _judged(situation: Situation, change: _Change, terms: Terms, now: datetime) 
         return []
     before, after = situation.before, change.after(situation)
     found = _findings(situation, before, after, change.wanted.keys(), terms, now)
-    found += _to_register(change, situation.rules(terms.hosts, terms.countries))
+    rules = situation.rules(terms.hosts, terms.countries)
+    found += _to_register(situation.portfolio.name, change, rules)
     return [told_of(one, after, change.folder.files) for one in found]
 
 
@@ -217,14 +218,15 @@ async def examine(
     return [told_of(one, after, {}) for one in found]
 
 
-def _to_register(change: _Change, rules: Rules) -> list[Finding]:
+def _to_register(portfolio: str, change: _Change, rules: Rules) -> list[Finding]:
     """Gateways of a country know a text by the id of its very words: a new version has none yet."""
     asking = [code for code in rules.countries if countries()[code].registration]
     return [
         Finding(
             "registration", Severity.WARNING, locale, message,
             f"its messages to {code} wait until the new words are registered",
-            f"duly template register {message} --country {code} --locale {locale} --id …",
+            f"duly template register {message} --portfolio {portfolio} --country {code}"
+            f" --locale {locale} --id … --reason …",
         )
         for code in asking
         for locale, message in change.wanted

@@ -11,7 +11,7 @@ from agent.domain.conduct_asked import TEXT_RULES
 from agent.domain.conduct_ruling import Ruling
 from agent.domain.conduct_ways import Way, objections
 from agent.domain.frame import MessageClass, Role, Setting
-from agent.domain.ladder import Action, Grade, Stage
+from agent.domain.ladder import Action, Grade, Ladder, Stage
 from agent.domain.message import NEUTRAL, PUSH_SUFFIX, Texts
 from agent.domain.text_files import KnownTexts, TextId
 from agent.domain.text_lint import LONGEST, Finding, Rules, Severity
@@ -56,14 +56,6 @@ class Situation:
         """The texts in force."""
         return {**all_texts(), **stored.sources(self.own)}
 
-    def known(self) -> KnownTexts:
-        """What a text may be named: as a shipped one, or as the ladder calls it."""
-        named = {name for _, name in all_texts()}
-        for stage in _messages(self.portfolio):
-            named |= {str(stage.message), f"{stage.message}{PUSH_SUFFIX}"}
-        named |= {f"{name}{PUSH_SUFFIX}" for name in named if not name.endswith(PUSH_SUFFIX)}
-        return KnownTexts(frozenset(named), frozenset(frames()))
-
     def countries(self) -> tuple[str, ...]:
         """The countries with a profile of their own that the packs are of, or that people may be in."""
         places = [place for pack in installed(self.portfolio.packs) for place in pack.places]
@@ -81,16 +73,24 @@ class Situation:
         return Rules(word_lists(), shorteners(), allowed, there, signed, own)
 
 
+def known_texts(ladder: Ladder) -> KnownTexts:
+    """What a text may be named: as a shipped one, or as the ladder calls it."""
+    named = {name for _, name in all_texts()}
+    named |= {str(stage.message) for stage in _messages(ladder)}
+    named |= {f"{name}{PUSH_SUFFIX}" for name in named if not name.endswith(PUSH_SUFFIX)}
+    return KnownTexts(frozenset(named), frozenset(frames()))
+
+
 async def read_situation(conn: Connection, portfolio: Portfolio) -> Situation:
     """Read what a portfolio's texts are judged by."""
     own = await stored.newest(conn, portfolio.id)
     return Situation(portfolio, own, tuple(await stored.regions(conn, portfolio.id)))
 
 
-def _messages(portfolio: Portfolio) -> list[Stage]:
+def _messages(ladder: Ladder) -> list[Stage]:
     return [
         stage
-        for stage in portfolio.ladder.stages
+        for stage in ladder.stages
         if stage.action is Action.MESSAGE and stage.message is not None
     ]
 
@@ -122,7 +122,7 @@ def _uses(situation: Situation, key: TextId) -> Iterator[tuple[Stage, _Place, bo
     push = key[1].endswith(PUSH_SUFFIX)
     stages = [
         stage
-        for stage in _messages(situation.portfolio)
+        for stage in _messages(situation.portfolio.ladder)
         if stage.message == message or (push and message == NEUTRAL and "push" in stage.channels)
     ]
     yield from product(stages, _places(situation), (True, False))

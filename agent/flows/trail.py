@@ -305,7 +305,8 @@ def _attempt(row: Any, because: str, data_key: bytes | None, keyring: Keyring | 
     code = f" ({row['code']})" if row["code"] else ""
     text = f"{row['stage']} by {row['channel']}, {amount}{because}: now {row['state']}{code}"
     detail = {
-        key: row[key] for key in ("token", "channel", "state", "template", "provider_id", "code")
+        key: row[key]
+        for key in ("token", "channel", "state", "template", "words", "provider_id", "code")
     }
     if keyring is not None:
         detail["text"] = _opened(row, data_key, keyring)

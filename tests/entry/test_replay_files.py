@@ -7,7 +7,7 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.entry.command import duly
+from tests.entry.command import Answer, duly
 from tests.support.intake import opened, paid
 
 EVENTS = [
@@ -115,3 +115,25 @@ def test_an_end_before_the_beginning_is_refused(tmp_path: Path) -> None:
     answer = duly("replay", str(file), "--until", "2023-12-30")
     assert answer.code == 2
     assert "begins at 2023-12-31T09:00:00+00:00" in answer.err
+
+
+def test_texts_of_one_s_own_are_tried_on_a_history(database_url: str, tmp_path: Path) -> None:
+    file, out, folder = tmp_path / "a.ndjson", tmp_path / "out", tmp_path / "texts" / "en"
+    file.write_text(json.dumps(opened("L")))
+    folder.mkdir(parents=True)
+    text = folder / "due-soon.txt"
+
+    def run() -> Answer:
+        return duly(
+            "replay", str(file), "--texts", str(folder.parent), "--out", str(out),
+            DULY_DATABASE_URL=database_url,
+        )  # fmt: skip
+
+    text.write_text("Soon {amount} is due.\nOr we sue.")
+    answer = run()
+    assert answer.code == 2
+    assert "en/due-soon.txt:2: “sue” threatens a legal step" in answer.err
+    text.write_text("Soon {amount} is due. Ask us anything.")
+    assert run().code == 0
+    bodies = [orjson.loads(line) for line in (out / "messages.ndjson").read_bytes().splitlines()]
+    assert sum("Ask us anything." in str(one) for one in bodies) == 1

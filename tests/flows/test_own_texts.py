@@ -20,6 +20,7 @@ from agent.flows.registered_texts import Registered, missing, register
 from agent.flows.rules import BadRules
 from agent.flows.text_listing import ListedText, history, listed
 from agent.flows.text_saving import Outcome, Terms, examine, save, withdraw
+from agent.flows.trail import Question, Trail, trail
 from agent.flows.unclear import Unclear
 from agent.store.keyring import Keyring
 from agent.store.registered import TextKey
@@ -293,7 +294,7 @@ async def test_new_words_have_no_registration(town: World) -> None:
     found = await done(town, {"en/overdue-1": OWN})
     assert found.unregistered == (key,)
     (warning,) = [one for one in found.told if one.rule == "registration"]
-    assert "duly template register overdue-1 --country IN --locale en" in warning.fix
+    assert "register overdue-1 --portfolio town --country IN --locale en" in warning.fix
     town.wait_to(date(2026, 3, 6), "10:00", "Asia/Kolkata")
     assert await decided(town, packs) == [
         ("snooze", ["ENGINE-FACT-MISSING:template_id", "IN-TRAI-DLT"])
@@ -457,3 +458,34 @@ async def test_shipped_texts_are_listed_without_a_version(town: World) -> None:
         assert len(await load_portfolios(conn, town.clock.now())) == 1
     assert {(one.own, one.version) for one in found} == {(False, None)}
     assert all(one.words for one in found)
+
+
+async def test_why_says_who_answers_for_the_words(town: World) -> None:
+    await town.opens("L1", DUE, contacts=[sms(phone(1)), push("app")])
+    town.wait_to(date(2026, 3, 6), "10:00")
+    await town.plan()
+    await town.dispatch()
+    await done(town, {"en/overdue-3": OWN})
+    town.wait_to(date(2026, 3, 8), "10:00")
+    await town.plan()
+    await town.dispatch()
+    await done(town, {"en/overdue-3": OWN.replace("more time", "time")})
+    found = await trail(town.pool, Question("L1", None, None, None), packs=(), keyring=None)
+    assert isinstance(found, Trail)
+    words = [one.detail["words"] for one in found.entries if one.kind == "attempt"]
+    assert words == [None, "version 1 by ana, approved by ben"]
+
+
+async def test_why_knows_a_push_of_its_own_from_the_neutral_one(town: World) -> None:
+    await town.opens("L1", DUE, contacts=[push("app")])
+    await done(town, {"en/neutral.push": "{lender}\nPlease open the app."})
+    await done(
+        town, {"en/overdue-1.push": "{lender}\nPlease look."}, signed=Signed("cy", "ben", "x")
+    )
+    town.wait_to(date(2026, 3, 6), "10:00")
+    await town.plan()
+    await town.dispatch()
+    found = await trail(town.pool, Question("L1", None, None, None), packs=(), keyring=None)
+    assert isinstance(found, Trail)
+    (own,) = [one.detail["words"] for one in found.entries if one.kind == "attempt"]
+    assert own == "version 1 by cy, approved by ben"

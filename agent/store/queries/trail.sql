@@ -27,15 +27,36 @@ from decision where portfolio_id = :portfolio and loan_id = :loan
 order by decided_at, id;
 
 -- name: trail_attempts
--- Every try to send something about a loan.
-select token, anchor, stage, channel, state, fence, begun_at, settled_at, amount_minor, currency, template,
-       body, provider_id, code
-from attempt where portfolio_id = :portfolio and loan_id = :loan
-union all
-select token, anchor, stage, channel, state, fence, begun_at, settled_at, amount_minor, currency, template,
-       body, provider_id, code
-from attempt_archive where portfolio_id = :portfolio and loan_id = :loan
-order by begun_at, fence, token;
+-- Every try to send something about a loan; where it was said in words of the lender's own, who answers for them.
+with tried as (
+    select token, anchor, stage, channel, state, fence, begun_at, settled_at, amount_minor, currency, template,
+           body, provider_id, code, portfolio_rev
+    from attempt where portfolio_id = :portfolio and loan_id = :loan
+    union all
+    select token, anchor, stage, channel, state, fence, begun_at, settled_at, amount_minor, currency, template,
+           body, provider_id, code, portfolio_rev
+    from attempt_archive where portfolio_id = :portfolio and loan_id = :loan
+)
+select t.*, v.words
+from tried t
+left join lateral (
+    select 'version ' || w.version || ' by ' || w.author || ', approved by ' || w.approved_by as words
+    from (
+        select distinct on (v.message) v.*
+        from text_version v
+        where v.portfolio_id = :portfolio and v.portfolio_rev <= t.portfolio_rev
+          and v.locale = split_part(t.template, '/', 1)
+          and v.message = any (
+              case t.channel
+              when 'push' then array[split_part(split_part(t.template, '/', 2), '@', 1) || '.push', 'neutral.push']
+              else array[split_part(split_part(t.template, '/', 2), '@', 1)] end)
+        order by v.message, v.version desc
+    ) w
+    where w.source is not null
+    order by w.message = 'neutral.push'
+    limit 1
+) v on true
+order by t.begun_at, t.fence, t.token;
 
 -- name: trail_receipts
 -- What providers said of these messages.
