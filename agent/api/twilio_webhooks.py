@@ -8,6 +8,8 @@ import asyncio
 import hmac
 from collections.abc import Awaitable
 from dataclasses import dataclass, field
+from functools import lru_cache
+from urllib.parse import urlsplit
 
 import structlog
 from aiohttp import web
@@ -80,11 +82,28 @@ def add_twilio_webhooks(app: web.Application, hooks: TwilioHooks) -> None:
             await _stored("inbound", hooks.inbound.put(0, message))
         return web.Response(body=EMPTY_TWIML, content_type="text/xml")
 
-    # lane, token and mac: as one, because each part is taken apart and decoded for itself
-    app.router.add_post(
-        r"/webhooks/twilio/status/{attempt:[0-9]{1,9}/[0-9a-f]{32}/[0-9a-f]{32}}", status
-    )
-    app.router.add_post("/webhooks/twilio/inbound", inbound)
+    # a proxy may take the path of our address off, or pass it on
+    for before in {"", _path_of(hooks.public_url)}:
+        # lane, token and mac: as one, because each part is taken apart and decoded for itself
+        app.router.add_post(
+            before + r"/webhooks/twilio/status/{attempt:[0-9]{1,9}/[0-9a-f]{32}/[0-9a-f]{32}}",
+            status,
+        )
+        app.router.add_post(f"{before}/webhooks/twilio/inbound", inbound)
+
+
+@lru_cache(maxsize=16)
+def _path_of(public_url: str) -> str:
+    """What our address has after its host; a final slash is not part of it."""
+    return urlsplit(public_url).path.rstrip("/")
+
+
+def _address(request: web.Request, public_url: str) -> str:
+    """The address that Twilio was given and signed."""
+    target, before = _target(request), _path_of(public_url)
+    if before and target.startswith(f"{before}/webhooks/"):
+        target = target[len(before) :]
+    return public_url + target
 
 
 def _believed(request: web.Request, body: bytes, hooks: TwilioHooks, kind: str) -> dict[str, str]:
@@ -93,7 +112,7 @@ def _believed(request: web.Request, body: bytes, hooks: TwilioHooks, kind: str) 
     if len(signature) != 1 or request.content_type != _FORM:
         raise _forbidden(kind)
     said = read_form(body)
-    url = f"{hooks.public_url}{_target(request)}"
+    url = _address(request, hooks.public_url)
     if said is None or not signed(hooks.secrets, url, said, signature[0]):
         raise _forbidden(kind)
     if said.get("AccountSid", hooks.account_sid) != hooks.account_sid:

@@ -91,3 +91,18 @@ async def test_strange_requests_are_answered_and_are_no_failure_of_ours(
             assert await told(path, f"Content-Encoding: {packed}") == b"HTTP/1.1 403 Forbidden"
         assert b" 500 " not in await told(path, leaves=True)
     assert await pool.fetchval("select count(*) from inbound") == 1
+
+
+@pytest.mark.parametrize("before", ["/lenders/duly", "/webhooks", "/a.b+c"])
+async def test_a_proxy_may_take_the_path_of_our_address_off_or_pass_it_on(
+    pool: asyncpg.Pool, keyring: Keyring, clock: VirtualClock, before: str
+) -> None:
+    async with twilio_office(pool, keyring, clock, path=before) as office:
+        taken_off = office.inbound_url.replace(before + "/webhooks", "/webhooks")
+        for number, url in enumerate((office.inbound_url, taken_off)):
+            said = reply(f"SM{number}", "hello", SENDER)
+            assert (await office.post(url, said, signed_url=office.inbound_url))[0] == 200
+            # the other one was signed for nobody
+            forged = await office.post(url, said, signed_url=taken_off)
+            assert forged[0] == 403
+    assert await pool.fetchval("select count(*) from inbound") == 2

@@ -70,8 +70,9 @@ async def twilio_office(
     keyring: Keyring,
     clock: Clock,
     portfolio: Callable[[], Portfolio] | None = None,
+    path: str = "",
 ) -> AsyncIterator[Office]:
-    """The production webhooks on the production flows."""
+    """The production webhooks on the production flows. `path`: what our address has after its host."""
 
     @asynccontextmanager
     async def receipts(lane: int) -> AsyncIterator[Store[Receipt]]:
@@ -82,7 +83,7 @@ async def twilio_office(
 
     replies = Inbox(lambda _lane: hearing(pool, keyring, clock.now))
     app, port = web.Application(middlewares=[answer_problems]), unused_port()
-    public = f"http://127.0.0.1:{port}"
+    public = f"http://127.0.0.1:{port}{path}"
     secrets = (AUTH_TOKEN, OLD_TOKEN)
     hooks = TwilioHooks(
         public, ACCOUNT, secrets, keyring.callback_key, clock, ReceiptInbox(receipts), replies,
