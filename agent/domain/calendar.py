@@ -180,4 +180,29 @@ def compile_calendar(raw: Mapping[str, Any]) -> BusinessCalendar | str:
     return BusinessCalendar(name, weekend, holidays, workdays, (first, last), confirmed, seeded)
 
 
+def wrong_file(raw: Mapping[str, Any]) -> str | None:
+    """What a calendar file says that no calendar can say, or leaves out, in one sentence.
+
+    A misspelt key (`weekend_workday`) would lose its days in silence. What is stored already is not
+    asked this again.
+    """
+    if unknown := sorted(raw.keys() - set(_KEYS)):
+        return f"a calendar has no {', '.join(unknown)}; use {', '.join(_KEYS)}"
+    lists = ("weekend", "covers", "off", "weekend_workdays", "seeded")
+    if odd := [key for key in lists if not isinstance(raw.get(key, []), list)]:
+        return f"{', '.join(odd)}: write a list"
+    if not isinstance(raw.get("name"), str) or not _CALENDAR_NAME.fullmatch(raw["name"]):
+        return "name is small letters, digits and hyphens, such as us-federal"
+    if not isinstance(raw.get("source"), str) or not raw["source"]:
+        return 'no source: write where the dates come from, source = "…"'
+    if type(raw.get("checked_on")) is not date:
+        return "checked_on is the day somebody last compared them, a date without quotes"
+    return None if "confirmed" in raw else "confirmed is missing: write true or false"
+
+
+_KEYS = (
+    "name", "weekend", "covers", "source", "checked_on", "confirmed", "seeded", "off",
+    "weekend_workdays",
+)  # fmt: skip
+_CALENDAR_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 _WEEKDAYS = {"mon": 1, "tue": 2, "wed": 3, "thu": 4, "fri": 5, "sat": 6, "sun": 7}

@@ -29,7 +29,9 @@ from agent.domain.conduct_window import Hours, QuietPreference, WeekWindow
 from agent.domain.conduct_words import (
     COMMON,
     out_of_order,
+    wrong_file,
     wrong_head,
+    wrong_rule,
     wrong_source,
     wrong_words,
 )
@@ -73,32 +75,43 @@ def compile_pack(
     if problems:
         return tuple(problems)
     return Pack(
-        identity, version, *dates, tuple(rules), tuple(states), tuple(head.get("places", ())),
+        identity, version, *dates, tuple(rules), tuple(states), _places(head),
         str(head.get("name", "")), str(head.get("level", "")),
     )  # fmt: skip
 
 
 def head_problems(raw: Mapping[str, Any]) -> Iterator[PackProblem]:
-    """What a pack that is shipped or loaded must say of itself."""
-    head = raw.get("pack")
-    if not isinstance(head, Mapping):
-        yield PackProblem("pack", "no [pack] table", "write one with id, name, level, checked_on")
-        return
-    for key in ("id", "version", "name", "level", "checked_on", "reviewed_by", "notice"):
-        if not isinstance(head.get(key), str):
+    """What a pack that is shipped or loaded must say of itself; of a readable one (`file_problems`)."""
+    head = raw["pack"]
+    if not isinstance(head.get("reviewed_by"), str):
+        yield PackProblem("pack", "reviewed_by is no string", 'write reviewed_by = "" or who did')
+    for key in ("id", "version", "name", "level", "checked_on", "notice"):
+        if not isinstance(head.get(key), str) or not head[key]:
             yield PackProblem("pack", f"{key} is no string", f'write {key} = "…"')
     for what, fix in wrong_head(head):
         yield PackProblem("pack", what, fix)
+    try:
+        _date(head, "checked_on")
+    except _Wrong as wrong:
+        yield PackProblem("pack", wrong.what, wrong.fix)
     if "not legal advice" not in str(head.get("notice")).lower():
         yield PackProblem("pack", "the notice does not warn", 'say "not legal advice" in it')
-    for rule in raw.get("rule", ()):
-        yield from _source_problems(rule)
+    for rule in raw["rule"]:
+        yield from _rule_problems(rule)
 
 
-def _source_problems(rule: Mapping[str, Any]) -> Iterator[PackProblem]:
+def file_problems(raw: Mapping[str, Any]) -> tuple[PackProblem, ...]:
+    """What keeps a file from being read as a pack at all."""
+    return tuple(PackProblem("pack", what, fix) for what, fix in wrong_file(raw))
+
+
+def _rule_problems(rule: Mapping[str, Any]) -> Iterator[PackProblem]:
     identity, source = str(rule.get("id", "?")), rule.get("source")
+    for what, fix in wrong_rule(rule):
+        yield PackProblem(identity, what, fix)
     for key in ("clause", "phrase", "mark"):
-        if not isinstance(source, Mapping) or not isinstance(source.get(key), str):
+        said = source.get(key) if isinstance(source, Mapping) else None
+        if not isinstance(said, str) or not said:
             fix = f'write {key} = "…" under [rule.source]'
             yield PackProblem(identity, f"its source has no {key}", fix)
     if isinstance(source, Mapping) and (wrong := wrong_source(source)) is not None:
@@ -174,6 +187,8 @@ def _source(raw: Mapping[str, Any]) -> Source:
     source = raw.get("source", {})
     if isinstance(source, str):
         return Source(source, "", str(raw.get("verified", "")))
+    if not isinstance(source, Mapping):
+        raise _Wrong("its source is no table", "write [rule.source] with clause, phrase, mark")
     return Source(
         str(source.get("clause", "")), str(source.get("phrase", "")), str(source.get("mark", ""))
     )
@@ -183,7 +198,8 @@ def _when(raw: Mapping[str, Any]) -> When:
     when = raw.get("when")
     if when is None or raw.get("type") in STATE_PARAMS:
         return ALWAYS
-    if not isinstance(when, Mapping) or set(when) - {"content_class", "dpd_lte", "dpd_gte"}:
+    known = {"content_class", "dpd_lte", "dpd_gte"}
+    if not isinstance(when, Mapping) or not when or set(when) - known:
         fix = "use content_class, dpd_lte, dpd_gte"
         raise _Wrong(f"condition {when!r} is not known", fix)
     days = [when.get("dpd_lte"), when.get("dpd_gte")]
@@ -267,13 +283,15 @@ def _times(raw: Any) -> tuple[time, time]:
 
 
 def _cap(raw: Mapping[str, Any]) -> ConductRule:
-    count, period = _count(raw, "count"), _period(raw)
-    if raw.get("unit") == "notice" or "counts" not in raw:
+    count, period, scope = _count(raw, "count"), _period(raw), _scope(raw)
+    counts, excludes = _names(raw, "counts", None), _names(raw, "excludes", None)
+    if raw.get("unit", "notice") != "notice":
+        raise _Wrong(
+            f"unit = {raw['unit']!r} is not known", 'write unit = "notice", or leave it out'
+        )
+    if "unit" in raw or "counts" not in raw:
         return _notice_cap(raw, count, period)
-    return Cap(
-        _head(raw), count, period, _scope(raw), _names(raw, "counts", None),
-        _names(raw, "excludes", None),
-    )  # fmt: skip
+    return Cap(_head(raw), count, period, scope, counts, excludes)
 
 
 def _notice_cap(raw: Mapping[str, Any], count: int, period: Period) -> ConductRule:
@@ -303,7 +321,7 @@ def _period(raw: Mapping[str, Any]) -> Period:
     match raw.get("period"):
         case "iso_week":
             return Period(Span.ISO_WEEK)
-        case {"local_dates": int(days)} if 0 < days <= 366:
+        case {"local_dates": int(days)} if 0 < days <= 366 and days is not True:
             return Period(Span.LOCAL_DATES, days)
         case {"rolling": str(text)}:
             if (found := _DURATION.fullmatch(text)) and any(found.groups()):
@@ -330,7 +348,7 @@ def _count(raw: Mapping[str, Any], key: str) -> int:
 def _names(raw: Mapping[str, Any], key: str, default: tuple[str, ...] | None) -> frozenset[str]:
     """A list of words. TOML keeps words words; a bare N or 22:00 of another format never does."""
     names = raw.get(key, list(default or ()))
-    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+    if not isinstance(names, list | tuple) or not all(isinstance(n, str) and n for n in names):
         raise _Wrong(f"{key} holds something that is no string", f'write {key} = ["…", "…"]')
     return frozenset(names)
 
@@ -340,6 +358,11 @@ def _text(raw: Mapping[str, Any], key: str) -> str:
     if not isinstance(value, str) or not value:
         raise _Wrong(f"{key} is no string", f'write {key} = "…"')
     return value
+
+
+def _places(head: Mapping[str, Any]) -> tuple[str, ...]:
+    places = head.get("places", [])
+    return tuple(places) if isinstance(places, list) else ()
 
 
 def _date(raw: Mapping[str, Any], key: str) -> date | None:

@@ -75,12 +75,12 @@ def wrong_params(kind: str, params: Mapping[str, Any]) -> Iterator[tuple[str, st
         if wanted is None:
             known = ", ".join((*required, *optional))
             yield f"{kind} has no parameter {name}", f"use {known}"
+        elif not _is(wanted, value):
+            yield f"{name} = {value!r} is not of its type", f"write {name} = {_EXAMPLE[wanted]}"
         elif name == "element" and value not in MARKS:
             yield f"no text can be read for {value!r}", f"use {', '.join(MARKS)}"
         elif name in _CHOICES and value not in _CHOICES[name]:
             yield f"{name} = {value!r} is not known", f"use {', '.join(sorted(_CHOICES[name]))}"
-        elif not _is(wanted, value):
-            yield f"{name} = {value!r} is not of its type", f"write {name} = {_EXAMPLE[wanted]}"
 
 
 # What only these words may say; any other would be a rule that is never asked.

@@ -3,6 +3,7 @@
 A slip of the pen (`thirdparty`, `smss`, a key of another type) must not loosen anything in silence.
 """
 
+import re
 from collections.abc import Collection, Iterator, Mapping
 from datetime import date
 from typing import Any
@@ -34,6 +35,8 @@ _CLOCK: Mapping[str, tuple[str, ...]] = {
     "channel_cap": ("max_distinct", "period", "scope", "excludes"),
     "cooldown": ("after", "days", "first_day_counts", "scope", "excludes"),
 }
+_IDENTITY = re.compile(r"[A-Z0-9][A-Z0-9.-]*")
+_PLACE = re.compile(r"[A-Z]{2}(-[A-Z0-9]{1,3}){0,2}")
 _WORDS: Mapping[str, Collection[str]] = {
     "who": BOTH_ROLES, "channels": EVERY_CHANNEL, "counts": OUTCOMES, "reset_by": OUTCOMES,
 }  # fmt: skip
@@ -58,6 +61,25 @@ def wrong_words(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield f"after = {after!r} is not known", f"use {', '.join(OUTCOMES)}"
 
 
+def wrong_file(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What keeps a file from being read as a pack at all: a misspelt table loses every rule in it."""
+    for key in raw.keys() - {"pack", "rule"}:
+        yield f"a pack file has no {key}", "use [pack] and [[rule]]"
+    if not isinstance(raw.get("pack"), Mapping):
+        yield "no [pack] table", "write one with id, name, level, checked_on"
+    rules = raw.get("rule")
+    if not isinstance(rules, list) or not rules or not all(isinstance(r, Mapping) for r in rules):
+        yield "no [[rule]] tables", "write at least one"
+
+
+def wrong_rule(rule: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a rule of a file must say, though it could be enforced without."""
+    if not isinstance(rule.get("id"), str) or _IDENTITY.fullmatch(rule["id"]) is None:
+        yield "its id is no name of a rule", "use capitals, digits, dots and hyphens: US-MA-940-3"
+    if _CLOCK.get(str(rule.get("type"))) and "channels" not in rule:
+        yield "no channels", f"use {', '.join(EVERY_CHANNEL)}"
+
+
 def wrong_head(head: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """What a pack that is shipped or loaded says wrongly of itself."""
     for key in head.keys() - set(HEAD):
@@ -67,6 +89,8 @@ def wrong_head(head: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     places = head.get("places", [])
     if not isinstance(places, list) or not all(isinstance(place, str) for place in places):
         yield f"places = {places!r} is no list of strings", 'write places = ["US-NY"]'
+    elif odd := [place for place in places if _PLACE.fullmatch(place) is None]:
+        yield f"places = {odd} are no places", 'write countries and regions: ["US", "US-NY-NYC"]'
 
 
 def wrong_source(source: Mapping[str, Any]) -> tuple[str, str] | None:

@@ -12,7 +12,7 @@ from functools import cache
 
 import asyncpg
 
-from agent.domain.calendar import BusinessCalendar, compile_calendar
+from agent.domain.calendar import BusinessCalendar, compile_calendar, wrong_file
 from agent.flows.unclear import Unclear
 from agent.store import calendars as stored
 from agent.store.calendars import StoredCalendar
@@ -186,9 +186,10 @@ async def store(
 ) -> Stored | Unclear:
     """A calendar file in place of the one in force; of its years those named were compared."""
     try:
-        found = compile_calendar(tomllib.loads(source))
+        raw = tomllib.loads(source)
     except tomllib.TOMLDecodeError as wrong:
         return Unclear(f"this is no TOML: {wrong}", "write it like a file of schedules/calendars")
+    found = wrong_file(raw) or compile_calendar(raw)
     if not isinstance(found, BusinessCalendar):
         return Unclear(found, "write it like a file of schedules/calendars")
     if missing := [year for year in years if year not in years_of(found)]:

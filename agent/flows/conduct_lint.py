@@ -4,7 +4,7 @@ import tomllib
 from dataclasses import dataclass
 from typing import Any
 
-from agent.domain.calendar import BusinessCalendar, compile_calendar
+from agent.domain.calendar import BusinessCalendar, compile_calendar, wrong_file
 from agent.domain.conduct import Pack
 from agent.domain.conduct_ruling import ELSEWHERE
 from agent.flows.calendars import shipped_calendars
@@ -68,7 +68,7 @@ def _to_review(where: str, raw: dict[str, Any]) -> list[str]:
 
 def _calendar(name: str) -> tuple[list[str], list[str]]:
     where, raw = f"schedules/calendars/{name}.toml", tomllib.loads(calendar_text(name))
-    found = compile_calendar(raw)
+    found = wrong_file(raw) or compile_calendar(raw)
     if not isinstance(found, BusinessCalendar):
         return [f"{where}:1: {found}"], []
     notes = [] if raw.get("confirmed") else [f"{where}: not confirmed: {raw['source']}"]

@@ -9,7 +9,7 @@ from functools import cache, lru_cache
 
 from agent.domain.calendar import ZONE_DATA
 from agent.domain.conduct import Calendars, Pack, PackProblem, compile_pack
-from agent.domain.conduct_compile import head_problems
+from agent.domain.conduct_compile import file_problems, head_problems
 from agent.domain.frame import Country, Frame, compile_countries, compile_frame
 from agent.domain.message import Texts, compile_texts
 from agent.domain.spelling import LAST_RESORT
@@ -56,6 +56,8 @@ def read_pack(text: str, calendars: Calendars) -> Pack | tuple[PackProblem, ...]
         raw = tomllib.loads(text)
     except tomllib.TOMLDecodeError as wrong:
         return (PackProblem("file", str(wrong), "write TOML 1.0"),)
+    if misread := file_problems(raw):
+        return misread
     version = hashlib.sha256(text.encode()).hexdigest()[:12]
     found = compile_pack(raw, version, calendars)
     problems = (*head_problems(raw), *(() if isinstance(found, Pack) else found))

@@ -31,6 +31,8 @@ name = "th-sample"
 weekend = ["sat", "sun"]
 covers = [2026-01-01, 2026-12-31]
 source = "Royal Gazette"
+checked_on = 2026-02-20
+confirmed = true
 off = [2026-03-03]
 """
 

@@ -1,19 +1,23 @@
 """The shipped files: valid for editors by schema, valid for Duly by compiling, and the same to both."""
 
 import copy
+import operator
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import date, time
+from functools import cache, reduce
 from typing import Any
 
 import jsonschema
 import pytest
 
 import schedules
-from agent.domain.calendar import BusinessCalendar, compile_calendar
+from agent.domain.calendar import BusinessCalendar, compile_calendar, wrong_file
 from agent.domain.conduct import DailyCap, Pack, compile_pack
+from agent.domain.conduct_compile import file_problems, head_problems
 from agent.domain.ladder import Ladder, compile_ladder
 from agent.flows.calendars import shipped_calendars
+from agent.flows.rules import read_pack
 
 Raw = dict[str, Any]
 FILES = [
@@ -37,9 +41,14 @@ def plain(value: Any) -> Any:
 
 
 def valid(kind: str, raw: Raw) -> bool:
+    return bool(validator(kind).is_valid(plain(raw)))
+
+
+@cache
+def validator(kind: str) -> jsonschema.Draft202012Validator:
     schema = schedules.schema(kind)
     jsonschema.Draft202012Validator.check_schema(schema)
-    return bool(jsonschema.Draft202012Validator(schema).is_valid(plain(raw)))
+    return jsonschema.Draft202012Validator(schema)
 
 
 def compiles(kind: str, raw: Raw) -> bool:
@@ -47,9 +56,10 @@ def compiles(kind: str, raw: Raw) -> bool:
         case "ladder":
             return isinstance(compile_ladder(raw), Ladder)
         case "conduct":
-            return isinstance(compile_pack(raw, "1", shipped_calendars()), Pack)
+            wrong = file_problems(raw) or (*head_problems(raw),)
+            return not wrong and isinstance(compile_pack(raw, "1", shipped_calendars()), Pack)
         case _:
-            return isinstance(compile_calendar(raw), BusinessCalendar)
+            return isinstance(wrong_file(raw) or compile_calendar(raw), BusinessCalendar)
 
 
 @pytest.mark.parametrize(("kind", "name", "text"), FILES, ids=lambda value: str(value)[:30])
@@ -59,6 +69,67 @@ def test_shipped_file_is_valid_and_compiles(kind: str, name: str, text: str) -> 
     assert valid(kind, raw)
     assert compiles(kind, raw)
     assert name == (raw["pack"]["id"] if kind == "conduct" else raw["name"])
+
+
+# Looked up, so that only Duly can say that they are not there; and names that a lender's ledger chooses.
+LOOKED_UP = {"calendar", "clock"}
+CHOSEN = {"when", "allows", "deny_if", "unless"}
+OTHERS: tuple[Any, ...] = ("zzz", "", -7, True, 1.5, [], {}, ["zzz"])
+
+
+def places(value: Any, *path: Any) -> Iterator[tuple[Any, ...]]:
+    """Every key and the first items of every list, from the top down."""
+    items = value.items() if isinstance(value, dict) else enumerate(value[:2])
+    for key, item in items:
+        yield (*path, key)
+        if isinstance(item, dict | list):
+            yield from places(item, *path, key)
+
+
+def changed(raw: Raw, path: tuple[Any, ...], change: Callable[[Any, Any], object]) -> Raw:
+    new = copy.deepcopy(raw)
+    change(reduce(lambda at, key: at[key], path[:-1], new), path[-1])
+    return new
+
+
+def misspell(table: Any, key: Any) -> None:
+    table[key + "x"] = table.pop(key)
+
+
+@pytest.mark.parametrize(
+    ("kind", "text"), [(kind, text) for kind, _, text in FILES], ids=[name for _, name, _ in FILES]
+)
+def test_a_misspelt_key_is_wrong_to_editors_and_to_duly(kind: str, text: str) -> None:
+    raw = tomllib.loads(text)
+    for path in places(raw):
+        if not isinstance(path[-1], str) or CHOSEN.intersection(path[-2:-1]):
+            continue
+        new = changed(raw, path, misspell)
+        assert not valid(kind, new), path
+        assert not compiles(kind, new), path
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"), [("ladder", "consumer-instalment"), ("conduct", "house"),
+                       ("conduct", "us-fed-tcpa"), ("calendar", "cn-state-council")],
+)  # fmt: skip
+def test_editors_and_duly_refuse_the_same_values(kind: str, name: str) -> None:
+    raw = tomllib.loads(next(text for k, n, text in FILES if (k, n) == (kind, name)))
+    for path in places(raw):
+        for other in () if path[-1] in LOOKED_UP else OTHERS:
+            new = changed(raw, path, lambda at, key, put=other: operator.setitem(at, key, put))
+            assert valid(kind, new) is compiles(kind, new), (path, other)
+
+
+def test_a_pack_whose_rules_are_misspelt_is_no_pack_without_rules() -> None:
+    text = schedules.conduct_text("house").replace("[[rule]]", "[[rules]]")
+    found = read_pack(text.replace("[rule.source]", "[rules.source]"), shipped_calendars())
+    assert not isinstance(found, Pack)
+    told = [f"{problem.what} ({problem.fix})" for problem in found]
+    assert told == [
+        "a pack file has no rules (use [pack] and [[rule]])",
+        "no [[rule]] tables (write at least one)",
+    ]
 
 
 def stage(number: int, **changes: Any) -> Callable[[Raw], None]:
