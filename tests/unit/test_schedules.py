@@ -1,11 +1,10 @@
 """The shipped files: valid for editors by schema, valid for Duly by compiling, and the same to both."""
 
 import copy
-import operator
 import tomllib
 from collections.abc import Callable, Iterator
 from datetime import date, time
-from functools import cache, reduce
+from functools import cache, partial, reduce
 from typing import Any
 
 import jsonschema
@@ -92,6 +91,10 @@ def changed(raw: Raw, path: tuple[Any, ...], change: Callable[[Any, Any], object
     return new
 
 
+def put(other: Any, table: Any, key: Any) -> None:
+    table[key] = other
+
+
 def misspell(table: Any, key: Any) -> None:
     table[key + "x"] = table.pop(key)
 
@@ -117,7 +120,7 @@ def test_editors_and_duly_refuse_the_same_values(kind: str, name: str) -> None:
     raw = tomllib.loads(next(text for k, n, text in FILES if (k, n) == (kind, name)))
     for path in places(raw):
         for other in () if path[-1] in LOOKED_UP else OTHERS:
-            new = changed(raw, path, lambda at, key, put=other: operator.setitem(at, key, put))
+            new = changed(raw, path, partial(put, other))
             assert valid(kind, new) is compiles(kind, new), (path, other)
 
 
