@@ -134,6 +134,7 @@ async def _reopen(
     return await execute(
         conn, "reopen_notices", **_late_arrays(late), portfolio=portfolio.id,
         version=portfolio.version, now=now, changed_since=window.changed_since,
+        endings=[stage.id for stage in portfolio.ladder.stages if stage.ends_contact],
     )  # fmt: skip
 
 

@@ -97,3 +97,19 @@ async def test_a_loan_told_late_counts_where_its_owner_lives_by_then(town: World
     await town.take("loan.opened", "L2", told, at=earlier)
     assert await town.value("select zone from loan where ref = 'L2'") == "Asia/Kathmandu"
     await nothing_went_wrong(town)
+
+
+async def test_a_charge_off_that_was_taken_back_is_recommended_again(town: World) -> None:
+    await town.opens("L1", MARCH_5)
+    await town.live_to(date(2026, 6, 6), "12:00")
+    payment = await town.pays("L1", value_date="2026-05-30")
+    assert (await town.told("L1"))[-1] == "account.paid_off"
+    await town.live_to(date(2026, 6, 8), "12:00")
+    await town.reverses("L1", payment)
+    await town.live_to(date(2026, 6, 12), "12:00")
+    assert (await town.told("L1"))[-2:] == [
+        "account.bucket_changed 91+",
+        "account.charge_off_recommended",
+    ]
+    assert await town.value("select contact_ended_at is not null from loan")
+    await nothing_went_wrong(town)

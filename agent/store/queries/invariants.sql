@@ -491,13 +491,16 @@ join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
 order by o.portfolio_id, o.loan_id, o.seq;
 
 -- name: rederive_acts
--- Stages that acted on these loans instead of speaking.
-select n.portfolio_id, n.loan_id, n.stage, n.schedule_version, n.closed_at as at
+-- Stages that acted on these loans instead of speaking: no attempt came of a decision to go on. One that
+-- was taken back may act again, so the notice alone does not tell when.
+select n.portfolio_id, n.loan_id, n.stage, n.schedule_version, d.decided_at as at
 from notice n
 join unnest(:portfolios::int[], :ids::bigint[]) as w (portfolio_id, id)
   on w.portfolio_id = n.portfolio_id and w.id = n.loan_id
-where n.state = 'done'
-order by n.portfolio_id, n.loan_id, n.closed_at;
+join decision d on d.portfolio_id = n.portfolio_id and d.loan_id = n.loan_id and d.anchor = n.anchor
+                and d.stage = n.stage and d.verdict = 'send'
+where n.fence = 0 and n.state in ('done', 'waiting', 'cancelled')
+order by n.portfolio_id, n.loan_id, d.decided_at;
 
 -- name: rederive_attempts
 -- What was sent for these loans, and on what amount.

@@ -87,7 +87,8 @@ on conflict (portfolio_id, loan_id, anchor, stage) do nothing;
 -- name: reopen_notices
 -- What was called off before anything was tried (paid, another anchor) comes back once, late, where the
 -- loan has come back to that anchor since (a payment bounced) and is still at that stage. When it was due
--- stays as it was: earlier decisions were about that time.
+-- stays as it was: earlier decisions were about that time. So does the last word of a ladder that was taken
+-- back: contact would not be open otherwise.
 with late as (
     select * from unnest(:l_zones::text[], :l_stages::text[], :l_mins::date[], :l_maxs::date[],
                          :l_sinces::timestamptz[], :l_dues::timestamptz[], :l_ends::timestamptz[])
@@ -106,7 +107,8 @@ set state = 'waiting', reason = null, closed_at = null, schedule_version = :vers
     not_after = b.not_after, next_at = b.due_at, planned_at = :now::timestamptz
 from back b
 where n.portfolio_id = :portfolio and n.loan_id = b.id and n.anchor = b.anchor and n.stage = b.stage
-  and n.state = 'cancelled' and n.fence = 0 and n.next_at < b.due_at;
+  and (n.state = 'cancelled' or (n.state = 'done' and n.stage = any(:endings::text[])))
+  and n.fence = 0 and n.next_at < b.due_at;
 
 -- name: set_plan_mark
 -- Remember how far planning has come.
