@@ -31,6 +31,8 @@ SOON = timedelta(seconds=0.5)
 # Who asked for a place so long ago and has not come back does not want it any more.
 ASKS = timedelta(seconds=10)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+# A provider that asks for more patience than this is as good as out of order: another way is taken.
+LONG = timedelta(minutes=10)
 # Texts about loans take two parts more often than one; the line itself counts exactly.
 PARTS_GUESS = 2
 PACE = "pace"
@@ -101,13 +103,12 @@ class Traffic:
     trying: dict[int, str] = field(default_factory=dict)
     closes: dict[int, datetime] = field(default_factory=dict)
     overflow: int = 0
+    away_until: datetime | None = None
 
     def until(self, country: str) -> datetime | None:
-        """When a halted route to a country may be tried again."""
-        return max(
-            (at for at in map(self.halted.get, (country, EVERYWHERE)) if at is not None),
-            default=None,
-        )
+        """When a route to a country that is out of order may be tried again."""
+        ends = (*map(self.halted.get, (country, EVERYWHERE)), self.away_until)
+        return max((at for at in ends if at is not None), default=None)
 
     def wait(self, point_id: int, now: datetime) -> tuple[str, datetime] | None:
         """Why a message to this point has to wait and until when; None takes its place in the line."""
@@ -237,6 +238,8 @@ async def _traffic(conn: Connection, lane: "Lane", carrier: Carrier, now: dateti
     traffic = Traffic(
         carrier, part_takes, allowed, not_before, share, 1 + row["others"], row["asked"] is not None
     )
+    if not_before - now > LONG:
+        traffic.away_until = not_before
     halts = await breakers.read_breakers(conn, carrier.channel, carrier.sender, now)
     for country, halt in halts.items():
         (traffic.probes if halt.probing else traffic.halted)[country] = halt.until

@@ -239,7 +239,7 @@ async def _close(
         place=order.country and place_of(order.country), reason=reason,
     )  # fmt: skip
     patience = await execute(conn, "forget_patience", **who, now=now) if not order.country else 0
-    woken = await _wake(conn, HALTED, None, now) if closed else 0
+    woken = await _wake(conn, HALTED, None, now) if closed or patience else 0
     woken += await _wake(conn, PACE, None, now) if patience else 0
     return closed + cases + patience > 0, woken
 

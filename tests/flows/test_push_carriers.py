@@ -151,6 +151,24 @@ async def test_a_bad_key_opens_one_breaker_with_one_case_and_texts_go_instead(
     assert len(await world.cases()) == 1
 
 
+async def test_while_a_service_is_away_for_long_texts_go_instead(world: World) -> None:
+    both = [[app("fcm", f"app-{n}"), sms(phone(n))] for n in range(12)]
+    await town(world, *both)
+    away = Refused("UNAVAILABLE", Refusal.TRANSIENT, retry_after=3600.0)
+    service, texts = Service({"app": away}), Service()
+    await dispatched(world, service, texts)
+    tried = service.asked
+    assert 1 <= tried <= 8
+    world.clock.advance_to(world.clock.now() + timedelta(minutes=1))
+    await dispatched(world, service, texts)
+    # who was told to wait for an hour does; the others need not, to hear the same
+    assert (len(texts.took), service.asked, service.took) == (12 - tried, tried, [])
+    world.clock.advance_to(world.clock.now() + timedelta(minutes=61))
+    await dispatched(world, service, texts)
+    assert len({one.address for one in texts.took}) == len(texts.took) == 12
+    assert await world.value("select count(*) from case_item") == 0
+
+
 async def test_an_app_without_another_way_waits_until_one_message_gets_through(
     world: World, clock: VirtualClock
 ) -> None:
