@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console
 
 T = TypeVar("T")
@@ -20,6 +22,14 @@ AsJson = Annotated[bool, typer.Option("--json", help="Answer with one JSON docum
 
 class Refused(Exception):
     """The input or the settings cannot be used; the message says what to do. Ends with exit code 2."""
+
+
+def make_folder(path: "Path", option: str) -> None:
+    """The folder that a command writes into; what cannot be one is told before anything is started."""
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+    except OSError as problem:
+        raise Refused(f"{option} {path}: this cannot be a folder: {problem.strerror}") from None
 
 
 def show(document: Any, *, as_json: bool, pleasant: Callable[["Console"], None]) -> None:

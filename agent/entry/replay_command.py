@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.entry.output import PROBLEMS, AsJson, Refused, run, show
+from agent.entry.output import PROBLEMS, AsJson, Refused, make_folder, run, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -64,7 +64,7 @@ def replay(
     told and changes nothing. Exit code 1: an invariant is violated, or the file breaks off.
     """
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out, "--out")
     wish = _Wish(file, schedule, packs, until, out, phones, lender, role, texts, keep)
     report, findings, broken, database = run(_replay(wish, quiet=as_json))
     document = {

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from agent.entry.output import PROBLEMS, AsJson, Refused, run, show
+from agent.entry.output import PROBLEMS, AsJson, Refused, make_folder, run, show
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -55,7 +55,7 @@ def simulate(
         int.from_bytes(random_bytes(4)) if seed is None else seed, days, loans, faults, packs, out
     )
     if out is not None:
-        out.mkdir(parents=True, exist_ok=True)
+        make_folder(out, "--out")
     document = run(_simulate(wish, quiet=as_json))
     show(document, as_json=as_json, pleasant=lambda console: _print(console, document))
     if document["violated"] or not document["phones_agree"]:

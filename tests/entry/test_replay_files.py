@@ -137,3 +137,11 @@ def test_texts_of_one_s_own_are_tried_on_a_history(database_url: str, tmp_path: 
     assert run().code == 0
     bodies = [orjson.loads(line) for line in (out / "messages.ndjson").read_bytes().splitlines()]
     assert sum("Ask us anything." in str(one) for one in bodies) == 1
+
+
+def test_a_folder_that_cannot_be_one_is_told_before_anything_is_started(tmp_path: Path) -> None:
+    file = tmp_path / "a.ndjson"
+    file.write_text(json.dumps(opened("L")))
+    answer = duly("replay", str(file), "--out", str(file))
+    assert answer.code == 2
+    assert "cannot be a folder" in answer.err
