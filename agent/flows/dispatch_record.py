@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
-from typing import NamedTuple, assert_never
+from typing import Any, NamedTuple, assert_never
 
 import asyncpg
 
@@ -73,16 +73,21 @@ async def _write(conn: Connection, lane: Lane, sent: Sequence[Sent], now: dateti
     async with conn.transaction():
         settlings = _settlings(sent, now, spread=lane.limits.spread_retries)
         rows = await settle(conn, lane.portfolio.id, settlings, now)
-        settled = {row["token"] for row in rows}
-        ours = [one for one in sent if one.outgoing.message.token in settled]
+        ours = sent if len(rows) == len(sent) else _settled_here(sent, rows)
         refused = [one for one in ours if isinstance(one.answer, Refused)]
         if refused:
             failed = {one.token for one in settlings if _has_failed(one)}
             await _follow(conn, lane, refused, failed, now)
-        await follow_traffic(conn, lane, [(one.outgoing, one.answer) for one in ours], now)
+        await follow_traffic(conn, lane, ours, now)
         reached(CrashPoint.RECORD_WRITTEN)
     reached(CrashPoint.RECORD_COMMITTED)
     return len(ours)
+
+
+def _settled_here(sent: Sequence[Sent], rows: Sequence[Any]) -> list[Sent]:
+    """Those that no receipt has settled before us."""
+    tokens = {row["token"] for row in rows}
+    return [one for one in sent if one.outgoing.message.token in tokens]
 
 
 def _settlings(sent: Sequence[Sent], now: datetime, *, spread: bool) -> list[Settling]:

@@ -30,8 +30,8 @@ async def lock_numbers(
     numbers: dict[NumberKey, Number] = {}
     for name in sorted(by_channel):
         told = {"channel": name, "keys": list(by_channel[name])}
-        for channel, key, rev in await fetch(conn, "lock_numbers", portfolio=portfolio_id, **told):
-            numbers[channel, key] = Number(rev)
+        for key, rev in await fetch(conn, "lock_numbers", portfolio=portfolio_id, **told):
+            numbers[name, key] = Number(rev)
     against = await fetch(
         conn,
         "numbers_against",

@@ -29,7 +29,7 @@ where c.portfolio_id = :portfolio and c.borrower_id = any(:ids::bigint[]);
 -- is read by a statement of its own: this one saw the world before it had the locks.
 update number n set rev = n.rev + 1
 where n.portfolio_id = :portfolio and n.channel = :channel and n.address_key = any(:keys::bytea[])
-returning n.channel, n.address_key, n.rev;
+returning n.address_key, n.rev;
 
 -- name: numbers_against
 -- What speaks against these numbers, which are locked by now: opt-outs, holds, and unsettled attempts, of
