@@ -1,4 +1,4 @@
-"""`duly portfolio`: the portfolios with the rules that bind them, and which rules those are to be."""
+"""`duly portfolio`: the portfolios with the rules that bind them, and what those are to be."""
 
 from collections.abc import Mapping
 from getpass import getuser
@@ -25,7 +25,8 @@ def register(app: typer.Typer) -> None:
     )
     portfolio.callback()(_listed)
     portfolio.command(
-        "set", help="Choose who collects and which packs bind; kept with the reason."
+        "set",
+        help="Choose who collects, which packs bind, where people live; kept with the reason.",
     )(_set)
     app.add_typer(portfolio, name="portfolio")
 
@@ -48,6 +49,12 @@ def _set(
         str | None,
         typer.Option(help="Conduct packs, separated by commas; by-place asks by region."),
     ] = None,
+    country: Annotated[
+        str | None,
+        typer.Option(
+            help="Where people live of whom nothing tells (NG); none: nobody knows, they are held."
+        ),
+    ] = None,
     reason: Annotated[str, typer.Option("--reason", help="Why; kept with the choice.")] = "",
     by: Annotated[str | None, typer.Option("--by", help="Who; else this machine's user.")] = None,
     as_json: AsJson = False,
@@ -55,17 +62,20 @@ def _set(
     """The next begin asks what is chosen here."""
     if not reason.strip():
         raise Refused("say why: --reason …")
-    if role is None and packs is None:
-        raise Refused("nothing to change: name --role or --packs")
+    if role is None and packs is None and country is None:
+        raise Refused("nothing to change: name --role, --packs or --country")
     if role is not None and role not in ROLES:
         raise Refused(f"there is no role {role}; use one of: {', '.join(ROLES)}")
     named = None
     if packs is not None:
         named = tuple(part.strip().lower() for part in packs.split(",") if part.strip())
-    done = run(_choose(name, role, named, reason, by or getuser()))
+    place = None if country is None else country.strip()
+    if place is not None and place != "none":
+        place = place.upper()
+    done = run(_choose(name, role, named, place, reason, by or getuser()))
     body = {
         "portfolio": done.portfolio, "role": done.role, "packs": list(done.packs),
-        "woken": done.woken,
+        "country": done.country, "moved": done.moved, "woken": done.woken,
     }  # fmt: skip
     show(body, as_json=as_json, pleasant=lambda console: _tell(console, done))
 
@@ -79,14 +89,19 @@ async def _read() -> "Mapping[str, Portfolio]":
 
 
 async def _choose(
-    name: str, role: str | None, packs: tuple[str, ...] | None, reason: str, by: str
+    name: str,
+    role: str | None,
+    packs: tuple[str, ...] | None,
+    country: str | None,
+    reason: str,
+    by: str,
 ) -> "Chosen":
     from agent.domain.frame import Role
     from agent.entry.looking import opened
     from agent.flows.portfolio_rules import Wanted, choose
     from agent.flows.unclear import Unclear
 
-    wanted: Wanted = Wanted(None if role is None else Role(role), packs)
+    wanted: Wanted = Wanted(None if role is None else Role(role), packs, country)
     async with opened() as (pool, now):
         done = await choose(pool, name, wanted, reason=reason, by=by, now=now)
     if isinstance(done, Unclear):
@@ -97,19 +112,20 @@ async def _choose(
 def _row(portfolio: "Portfolio") -> dict[str, Any]:
     return {
         "name": portfolio.name, "lender": portfolio.lender, "zone": portfolio.zone,
-        "locale": portfolio.locale, "role": portfolio.role, "packs": list(portfolio.packs),
-        "schedule_version": portfolio.version,
+        "locale": portfolio.locale, "role": portfolio.role, "country": portfolio.country,
+        "packs": list(portfolio.packs), "schedule_version": portfolio.version,
     }  # fmt: skip
 
 
 def _print(console: "Console", rows: list[dict[str, Any]]) -> None:
     from rich.table import Table
 
-    table = Table("portfolio", "lender", "who collects", "packs", "schedule")
+    table = Table("portfolio", "lender", "who collects", "people live in", "packs", "schedule")
     for row in rows:
         role = row["role"] or "not known: rules for one side hold"
         table.add_row(
-            row["name"], row["lender"], role, ", ".join(row["packs"]),
+            row["name"], row["lender"], role, row["country"] or "where it is told",
+            ", ".join(row["packs"]),
             f"version {row['schedule_version']}",
         )  # fmt: skip
     console.print(table)
@@ -120,5 +136,7 @@ def _tell(console: "Console", done: "Chosen") -> None:
 
     role = done.role or "not known"
     console.print(f"{escape(done.portfolio)}: {role}, {escape(', '.join(done.packs))}.")
+    if done.moved:
+        console.print(f"{done.moved} people may be elsewhere than was thought.")
     if done.woken:
         console.print(f"{done.woken} notices are looked at again.")

@@ -35,7 +35,7 @@ from agent.flows.routing import (
     refuse_reopenings,
     wake_parked,
 )
-from agent.flows.whereabouts import home_of
+from agent.flows.whereabouts import country_of_zone, home_of
 from agent.store.keyring import Keyring, line_place
 from agent.store.sql import Connection, execute, fetch_value
 
@@ -126,7 +126,8 @@ class Desk:
     schedule: str
     default_portfolio: str = "default"
     lender: str | None = None
-    # where a new portfolio is at home; else where the first person it lends to is
+    # where a new portfolio and its people are at home; else where the first person it lends to is, and
+    # nobody knows of people of whom nothing tells
     home: str | None = None
     packs: tuple[str, ...] = ("house",)
     role: Role | None = None
@@ -312,8 +313,9 @@ def _foundings(desk: Desk, reads: Sequence[Read]) -> Mapping[str, Founding]:
                 zone = desk.home or home_of(fact.person, read.event.at)
                 locale = fact.person.locale or "en"
                 wanted[name] = Founding(
-                    zone, locale, desk.lender or name, desk.schedule, desk.packs, desk.role
-                )
+                    zone, locale, desk.lender or name, desk.schedule, desk.packs, desk.role,
+                    country_of_zone(desk.home) if desk.home else None,
+                )  # fmt: skip
     return wanted
 
 

@@ -6,17 +6,20 @@ from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
+import asyncpg
+
 from agent.domain.event import NOWHERE, Person
 from agent.domain.places import Candidates
 from agent.flows.intake_work import People, Placing
 from agent.flows.portfolios import Portfolio
 from agent.flows.rules import BETWEEN
 from agent.flows.whereabouts import Known, clues_of, settle
-from agent.store.sql import Connection, execute
+from agent.store.sql import Connection, execute, fetch
 
 # A number that reaches somebody else, or that the person no longer has, tells nothing of them.
 TELLING = frozenset({"active", "disconnected"})
 _NEVER = float("-inf")
+BATCH = 2_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +66,14 @@ def _overtake(clues: dict[str, Any], times: dict[str, float]) -> bool:
 
 
 def weigh(
-    placing: Placing, zones: tuple[str, ...], region: str | None, blocks: Iterable[str], home: str
+    placing: Placing,
+    zones: tuple[str, ...],
+    region: str | None,
+    blocks: Iterable[str],
+    country: str | None,
 ) -> bool:
     """Settle where the person may be; True if that is somewhere else than before."""
-    known = (zones, region, tuple(sorted(set(blocks))), home)
+    known = (zones, region, tuple(sorted(set(blocks))), country)
     found = _plain(*known) if not placing.clues else settle(_known(known, placing.clues))
     before = placing.zones, placing.region
     placing.zones, placing.region = found.zones, BETWEEN.join(found.places) or None
@@ -74,20 +81,20 @@ def weigh(
     return before != (placing.zones, placing.region)
 
 
-_Key = tuple[tuple[str, ...], str | None, tuple[str, ...], str]
+_Key = tuple[tuple[str, ...], str | None, tuple[str, ...], str | None]
 
 
 def _known(key: _Key, clues: dict[str, Any]) -> Known:
-    zones, region, blocks, home = key
-    return Known(zones, region, clues, blocks, home)
+    zones, region, blocks, country = key
+    return Known(zones, region, clues, blocks, country)
 
 
 @lru_cache(maxsize=65_536)
 def _plain(
-    zones: tuple[str, ...], region: str | None, blocks: tuple[str, ...], home: str
+    zones: tuple[str, ...], region: str | None, blocks: tuple[str, ...], country: str | None
 ) -> Candidates:
     """Of most people nothing but zones and numbers is known, and many share the first digits."""
-    return settle(Known(zones, region, {}, blocks, home))
+    return settle(Known(zones, region, {}, blocks, country))
 
 
 def first_place(region: str | None) -> str | None:
@@ -98,15 +105,14 @@ def first_place(region: str | None) -> str | None:
 def weigh_all(people: People, portfolios: dict[int, Portfolio]) -> list[Was]:
     """Where people may be, of whom something was said that may change it; where they were before."""
     was = []
-    homes = {portfolio.id: portfolio.zone for portfolio in portfolios.values()}
     for person in people.by_id.values():
         if not person.placing.stale:
             continue
         before = person.placing.zones, person.placing.region
         points = (point for point in person.points.values() if point.status in TELLING)
         blocks = [point.block for point in points if point.block is not None]
-        home = homes[person.portfolio_id]
-        moved = weigh(person.placing, person.zones, person.region, blocks, home)
+        country = portfolios[person.portfolio_id].country
+        moved = weigh(person.placing, person.zones, person.region, blocks, country)
         if moved and not person.is_new:
             person.changed = True
             was.append(Was(person.portfolio_id, person.id, person.rev, *before))
@@ -126,3 +132,50 @@ async def keep_places(conn: Connection, was: Sequence[Was], now: datetime) -> No
             regions=[one.region for one in was],
             now=now,
         )
+
+
+async def weigh_again(
+    pool: "asyncpg.Pool[asyncpg.Record]", portfolio: int, country: str | None, now: datetime
+) -> int:
+    """Weigh anew where the people of a portfolio may be, a batch a transaction; how many are elsewhere."""
+    moved, last = 0, 0
+    while True:
+        async with pool.acquire() as conn, conn.transaction():
+            named = await fetch(
+                conn, "people_unplaced", portfolio=portfolio, after=last, batch=BATCH
+            )
+            if named:
+                last = named[-1]["id"]
+                ids = [row["id"] for row in named]
+                moved += await _weigh_again(conn, portfolio, ids, country, now)
+        if len(named) < BATCH:
+            return moved
+
+
+async def _weigh_again(
+    conn: Connection, portfolio: int, ids: Sequence[int], country: str | None, now: datetime
+) -> int:
+    whose = {"portfolios": [portfolio] * len(ids), "ids": ids}
+    rows = await fetch(conn, "lock_people", **whose)
+    blocks: dict[int, list[str]] = {}
+    for point in await fetch(conn, "points_of", **whose):
+        if point["status"] in TELLING and point["number_block"] is not None:
+            blocks.setdefault(point["borrower_id"], []).append(point["number_block"])
+    was, there = [], []
+    for row in rows:
+        # whose zones the ledger has named meanwhile
+        if "zones" in row["told"]:
+            continue
+        placing = Placing(tuple(row["zones"]), row["region"], row["clues"])
+        before = placing.zones, placing.region
+        region = first_place(row["region"]) if "region" in row["told"] else None
+        if weigh(placing, (), region, blocks.get(row["id"], ()), country):
+            was.append(Was(portfolio, row["id"], row["rev"], *before))
+            there.append((row["id"], ",".join(placing.zones), placing.region))
+    await keep_places(conn, was, now)
+    if there:
+        found, zones, regions = map(list, zip(*there, strict=True))
+        await execute(
+            conn, "place_people", portfolio=portfolio, ids=found, zones=zones, regions=regions
+        )
+    return len(there)

@@ -31,6 +31,8 @@ class Portfolio:
     ladder: Ladder
     # whose debt it collects; not known, every rule binds
     role: Role | None = None
+    # where people are of whom nothing tells; not known, they are held
+    country: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,7 @@ class Founding:
     schedule: str
     packs: tuple[str, ...] = ("house",)
     role: Role | None = None
+    country: str | None = None
 
 
 def ladder_of(source: str) -> Ladder:
@@ -74,6 +77,7 @@ async def load_portfolios(conn: Connection, now: datetime) -> dict[str, Portfoli
             row["version"],
             ladder_of(row["source"]),
             None if row["role"] is None else Role(row["role"]),
+            row["country"],
         )
         for row in rows
     }
@@ -95,6 +99,7 @@ async def ensure_portfolios(
             locale=founding.locale,
             packs=list(founding.packs),
             role=founding.role,
+            country=founding.country,
             now=now,
         )
         ladder = ladder_of(founding.schedule)

@@ -107,7 +107,8 @@ class Known:
     region: str | None
     clues: Mapping[str, Any]
     blocks: tuple[str, ...]
-    home: str
+    # where the lender's people live, in its own words; a guess from other people is no clue
+    country: str | None = None
 
 
 def clues_of(said: Whereabouts, region: str | None) -> dict[str, Any]:
@@ -134,7 +135,7 @@ def home_of(person: Person, at: datetime) -> str:
     found = (number_block(one.address) for one in person.contacts if one.channel == "sms")
     blocks = tuple(block for block in found if block is not None)
     clues = clues_of(person.whereabouts, person.region)
-    zones = settle(Known((), person.region, clues, blocks, "UTC")).zones
+    zones = settle(Known((), person.region, clues, blocks)).zones
     shown = Counter(local_time(at, zone) for zone in zones)
     return max(zones, key=lambda zone: shown[local_time(at, zone)], default="UTC")
 
@@ -171,6 +172,6 @@ def _clues(known: Known) -> Iterable[Clue]:
 
 
 def _country(known: Known, clues: Iterable[Clue]) -> str | None:
-    """The country in which a clue that tells nothing may be: the person's, else the portfolio's own."""
+    """The country in which a clue that tells nothing may be: the person's, else what the lender names."""
     placed = known.region or next((clue.place for clue in clues if clue.place), None)
-    return placed.partition("-")[0] if placed else country_of_zone(known.home)
+    return placed.partition("-")[0] if placed else known.country

@@ -83,6 +83,40 @@ async def test_evidence_becomes_zones_and_places(
     assert await placed(pool) == found
 
 
+async def test_where_others_live_is_no_clue(pool: Any, keyring: Any) -> None:
+    """A portfolio lends in several countries: its first borrower says nothing of the others."""
+    lagos = {**somebody("+2348031234567"), "id": "first", "timezone": "Africa/Lagos"}
+    ann = somebody()
+    kenyan = {**somebody("+254712345678"), "id": "ken"}
+    await give(
+        desk(pool, keyring),
+        opened("L1", borrower=lagos), opened("L2", borrower=ann), opened("L3", borrower=kenyan),
+    )  # fmt: skip
+    assert await placed(pool) == ([], None)
+    zones = await pool.fetchval("select zones from borrower where ref = 'ken'")
+    assert zones == ["Africa/Nairobi"]
+
+
+@pytest.mark.parametrize(
+    ("phones", "said", "zones"),
+    [
+        ((), {}, set(country_zones()["ID"])),
+        (("08031234567",), {}, set(country_zones()["ID"])),
+        # what is told of a person is worth more
+        (("+254712345678",), {}, {"Africa/Nairobi"}),
+        ((), {"country": "KE"}, {"Africa/Nairobi"}),
+        ((), {"timezone": "Asia/Tokyo"}, {"Asia/Tokyo"}),
+        ((), {"device_timezone": "Asia/Tokyo"}, {"Asia/Tokyo"}),
+    ],
+)
+async def test_a_lender_may_say_where_its_people_live(
+    pool: Any, keyring: Any, phones: tuple[str, ...], said: Any, zones: set[str]
+) -> None:
+    at_home = desk(pool, keyring, home="Asia/Jakarta")
+    await give(at_home, opened("L", borrower=somebody(*phones, **said)))
+    assert set((await placed(pool))[0]) == zones
+
+
 async def test_no_address_stays_readable(pool: Any, keyring: Any) -> None:
     told = somebody(
         "+12125550199", postal_code="90012", address={"street": "12 Elm", "country": "US"}

@@ -7,7 +7,7 @@ import pytest
 
 from agent.clock import VirtualClock
 from agent.domain.frame import Role
-from agent.flows.portfolio_rules import Chosen, Wanted, choose
+from agent.flows.portfolio_rules import NOWHERE, Chosen, Wanted, choose
 from agent.flows.unclear import Unclear
 from agent.store.keyring import Keyring
 from tests.support.world import NAME, World, ladder_toml, sms, stage_toml, utc
@@ -46,6 +46,41 @@ async def test_what_is_chosen_binds_the_next_begin_and_wakes_what_waited(town: W
     )
     await town.dispatch()
     assert [verdict for _, verdict, _ in await town.decisions()] == ["snooze", "send"]
+
+
+async def test_a_country_places_people_of_whom_nothing_tells(town: World) -> None:
+    push = {"channel": "push", "provider": "fcm", "address": "app"}
+    told = {"id": "ken", "locale": "en", "contacts": [push]}
+    parts = [{"number": 1, "due_on": DUE, "amount": "100.00"}]
+    data = {"portfolio": NAME, "currency": "NGN", "installments": parts}
+    await town.take("loan.opened", "L2", data | {"borrower": told})
+    zones = "select zones from borrower where ref = 'ken'"
+    assert await town.value(zones) == []
+    await town.pool.execute(
+        "update schedule_version set source = replace(source, '[\"sms\"]', '[\"push\"]')"
+    )
+    town.wait_to(date(2026, 3, 6), "10:00")
+    await town.plan()
+    await town.dispatch()
+    assert ("day-1", "snooze", ["zone-unknown"]) in await town.decisions()
+    town.wait_to(date(2026, 3, 6), "11:00")
+    done = await chosen(town, Wanted(country="NG"))
+    assert isinstance(done, Chosen)
+    assert (done.country, done.moved, done.woken) == ("NG", 1, 1)
+    assert await town.value(zones) == ["Africa/Lagos"]
+    # whose zone the ledger names is where they were
+    assert await town.value("select count(*) from place_before") == 1
+    await town.dispatch()
+    assert "2026-03-06 11:00 day-1 push" in await town.sent("L2")
+    # named again nothing moves; taken back, nobody knows
+    assert await chosen(town, Wanted(country="NG")) == Chosen(NAME, None, ("house",), 0, "NG")
+    assert await chosen(town, Wanted(country=NOWHERE)) == Chosen(
+        NAME, None, ("house",), 0, None, moved=1
+    )
+    assert await town.value(zones) == []
+    kept = await town.rows("select country from portfolio_rules order by id")
+    assert kept == [("NG",), ("NG",), (None,)]
+    assert isinstance(await chosen(town, Wanted(country="XX")), Unclear)
 
 
 async def test_every_choice_is_kept_with_who_and_why(town: World) -> None:

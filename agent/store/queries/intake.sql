@@ -1,6 +1,6 @@
 -- name: portfolios
 -- Every portfolio with the schedule version in force at an instant.
-select p.id, p.name, p.lender, p.zone, p.locale, p.packs, p.role, v.version, v.source,
+select p.id, p.name, p.lender, p.zone, p.locale, p.packs, p.role, p.country, v.version, v.source,
        -- which calendars bind, as calendars_digest says it
        (select md5(string_agg(name || ' ' || id || ' ' || md5(c.source) || array_to_string(confirmed_years, ','), ';' order by id))
         from calendar_version c where c.portfolio_id = 0) as calendars
@@ -15,8 +15,8 @@ order by p.id;
 
 -- name: create_portfolio
 -- A portfolio that an event names for the first time; a concurrent twin is left alone.
-insert into portfolio (name, lender, zone, locale, packs, role, created_at)
-values (:name, :lender, :zone, :locale, :packs, :role, :now)
+insert into portfolio (name, lender, zone, locale, packs, role, country, created_at)
+values (:name, :lender, :zone, :locale, :packs, :role, :country, :now)
 on conflict (name) do nothing;
 
 -- name: first_schedule
