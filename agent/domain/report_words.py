@@ -23,6 +23,7 @@ DEFINITIONS = {
     " all months together)",
     "lateness": "date an instalment was covered by payments − its due date, over all instalments"
     " of loans that were paid off; fees are left out",
+    "payoffs": "loans that were paid off, retracted payoffs left out",
     "charge_offs": "loans recommended to the ledger for charge-off, retracted recommendations left"
     " out",
 }
