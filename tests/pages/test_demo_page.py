@@ -198,7 +198,7 @@ async def test_it_brings_itself_up_to_date_and_leaves_the_reader_in_place(
             arg=before,
             timeout=5000,
         )
-        assert await page.locator(".date").inner_text() == "Wednesday 28 January 2026"
+        assert await page.locator(".date").inner_text() == "Thursday 29 January 2026"
         assert await screen.evaluate("node => node === document.activeElement")
         # new messages came below; the one that is being read stands where it stood
         assert abs(await read.evaluate(_PLACE) - place) <= 1
