@@ -135,6 +135,17 @@ async def test_a_stage_that_comes_again_further_west_is_not_called_off(town: Wor
     assert await violated(town) == {}
 
 
+async def test_a_flag_that_the_ledger_takes_back_ends_like_any_other(town: World) -> None:
+    await town.opens("L1", MARCH_5)
+    await town.flags("owner-of-L1", "dispute")
+    town.clock.advance_to(utc("2026-03-09T12:00"))
+    await town.take("borrower.flagged", "owner-of-L1", {"flag": "dispute", "active": False})
+    assert (await called_off(town))["due-today"] == ["hold:dispute", "superseded", "not-after"]
+    await town.live_to(date(2026, 3, 11), "12:00")
+    assert await town.sent() == ["2026-03-10 10:00 overdue-3 sms"]
+    assert await violated(town) == {}
+
+
 async def test_holds_that_overlap_are_named_together(town: World) -> None:
     await town.opens("L1", MARCH_5)
     await town.flags("owner-of-L1", "hardship", utc("2026-03-06T08:00"))
