@@ -10,9 +10,11 @@ from dataclasses import dataclass, replace
 from agent.domain.ladder import Ladder
 from agent.domain.message import Texts, compile_texts
 from agent.domain.text_files import TextId
-from agent.domain.text_lint import SIGNATURE, Finding, Rules, Severity, lint
+from agent.domain.text_lint import SIGNATURE, Finding, Rules, Severity, lint, near_locales
 
 _NAME_MAX = 200
+# What is said of texts that there are not.
+_LACKING = ("missing", "fit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,24 @@ def judge(
 ) -> list[Finding]:
     """The findings about the texts that change, and those that the change brings about others.
 
-    The name that signs is no matter of a text: what is wrong with it is said and refuses nothing.
+    The name that signs is no matter of a text, and a language that never had a message need not be one
+    that the lender writes to: what is wrong with them is said and refuses nothing.
     """
     known = frozenset(lint(before, around, ladder, rules))
-    found = lint(after, around, ladder, rules)
-    wanted = [one for one in found if (one.locale, one.message) in changed or one not in known]
-    return [
-        replace(one, severity=Severity.WARNING) if one.rule == SIGNATURE else one for one in wanted
-    ]
+    messages = {message for _, message in changed}
+    wanted = []
+    for one in lint(after, around, ladder, rules):
+        mine = (one.locale, one.message) in changed or one not in known
+        lacking = one.rule in _LACKING and one.message in messages
+        mild = one.rule == SIGNATURE or (not mine and not _is_own(one.locale, rules))
+        if mine or lacking:
+            wanted.append(replace(one, severity=Severity.WARNING) if mild else one)
+    return wanted
+
+
+def _is_own(locale: str, rules: Rules) -> bool:
+    """Whether readers must find it."""
+    return any(locale in near_locales(own) for own in rules.locales)
 
 
 def legible(raw: Mapping[TextId, str], around: Texts) -> Texts:

@@ -128,7 +128,7 @@ async def _stopped(conn: asyncpg.Connection) -> list[Finding]:
     for one in await stopped_texts(conn):
         there = f" --portfolio {one.portfolio}" if one.portfolio else ""
         act = f"duly resume template {one.text}{there} --reason …"
-        do = f"put its words right, or {act}; until then it is held"
+        do = f"duly template save better words, or {act}; until then it is held"
         says = f"since {one.since:%Y-%m-%d %H:%M}Z: {one.reason} ({one.by})"
         found.append(warning(f"stopped text {one.text}", says, do))
     return found

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from agent.domain.text_files import TextFile
-    from agent.flows.text_saving import Outcome, Terms
+    from agent.flows.text_saving import Changed, Terms
     from agent.flows.unclear import Unclear
 
 # More files than any folder of texts has.
@@ -56,7 +56,7 @@ def save(
     files, terms = text_files(folder), _terms(allow_link, country)
     signed = Signed(by or getuser(), approved_by, reason)
 
-    async def act(pool: Any, now: datetime) -> "Outcome | Unclear":
+    async def act(pool: Any, now: datetime) -> "Changed | Unclear":
         return await text_saving.save(
             pool, portfolio, files, signed, now=now, terms=terms, dry_run=dry_run
         )
@@ -82,7 +82,7 @@ def withdraw(
 
     signed, terms = Signed(by or getuser(), approved_by, reason), _terms(None, None)
 
-    async def act(pool: Any, now: datetime) -> "Outcome | Unclear":
+    async def act(pool: Any, now: datetime) -> "Changed | Unclear":
         return await text_saving.withdraw(
             pool, portfolio, message, locale or (), signed, now=now, terms=terms, dry_run=dry_run
         )
@@ -125,7 +125,7 @@ def _terms(links: list[str] | None, more: list[str] | None) -> "Terms":
     return Terms(hosts, tuple(map(known_country, more or ())), routes_of_settings)
 
 
-async def _acted(act: "Callable[[Any, datetime], Awaitable[Outcome | Unclear]]") -> "Outcome":
+async def _acted(act: "Callable[[Any, datetime], Awaitable[Changed | Unclear]]") -> "Changed":
     from agent.entry.looking import opened
     from agent.flows.unclear import Unclear
 
@@ -136,7 +136,7 @@ async def _acted(act: "Callable[[Any, datetime], Awaitable[Outcome | Unclear]]")
     return done
 
 
-def _tell(done: "Outcome", *, dry_run: bool, as_json: bool) -> None:
+def _tell(done: "Changed", *, dry_run: bool, as_json: bool) -> None:
     from agent.domain.text_lint import Severity
 
     problems = sum(one.severity is Severity.PROBLEM for one in done.told)
@@ -154,7 +154,7 @@ def _tell(done: "Outcome", *, dry_run: bool, as_json: bool) -> None:
         raise typer.Exit(PROBLEMS)
 
 
-def _print(console: "Console", done: "Outcome", *, dry_run: bool) -> None:
+def _print(console: "Console", done: "Changed", *, dry_run: bool) -> None:
     print_told(console, done.told)
     if done.refused:
         console.print("Refused; nothing was stored.")

@@ -57,7 +57,7 @@ class Written:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Changed:
     """What came of a change. `refused`: nothing was stored; neither was it by a dry run.
 
     `unregistered` are texts whose ids no longer hold: their messages wait for new ones. `woken` notices
@@ -97,7 +97,7 @@ async def save(
     now: datetime,
     terms: Terms = Terms(),
     dry_run: bool = False,
-) -> Outcome | Unclear:
+) -> Changed | Unclear:
     """Take a folder of texts over, all of them or none; a text that says what it said is left alone."""
     if (lacking := unsigned(signed)) is not None:
         return Unclear(*lacking)
@@ -122,7 +122,7 @@ async def withdraw(
     now: datetime,
     terms: Terms = Terms(),
     dry_run: bool = False,
-) -> Outcome | Unclear:
+) -> Changed | Unclear:
     """Return to the shipped text of a message, in these locales or in all in which it is the lender's own."""
     if (lacking := unsigned(signed)) is not None:
         return Unclear(*lacking)
@@ -158,7 +158,7 @@ async def _make(
     now: datetime,
     *,
     dry_run: bool,
-) -> Outcome | Unclear:
+) -> Changed | Unclear:
     # a fifth of a second of reading words: others who wait for this process are answered meanwhile
     judged = await asyncio.to_thread(_judged, situation, change, terms, now)
     told = (*change.folder.told, *judged)
@@ -166,7 +166,7 @@ async def _make(
     portfolio = situation.portfolio.name
     if refused or dry_run or not change.wanted:
         planned = () if refused else _planned(situation, change)
-        return Outcome(portfolio, refused, told, planned, change.unchanged)
+        return Changed(portfolio, refused, told, planned, change.unchanged)
     async with pool.acquire() as conn, conn.transaction():
         rev = await raise_portfolio(conn, situation.portfolio.id)
         if await stored.newest(conn, situation.portfolio.id) != situation.own:
@@ -174,7 +174,7 @@ async def _make(
         written = await _write(conn, situation, change, signed, terms, now, rev=rev)
         taken_back = await _take_back(conn, situation.portfolio.id, written, signed, now)
         woken = await wake_held(conn, _stopped(written), now, portfolio_id=situation.portfolio.id)
-    return Outcome(portfolio, refused, told, written, change.unchanged, taken_back, woken)
+    return Changed(portfolio, refused, told, written, change.unchanged, taken_back, woken)
 
 
 def _judged(situation: Situation, change: _Change, terms: Terms, now: datetime) -> list[Told]:

@@ -37,10 +37,11 @@ _OF_WORDS = TEXT_RULES | {"accuracy"}
 
 
 class _Place(NamedTuple):
-    """A country that a message may go to, and the packs that bind it there."""
+    """A country that a message may go to, the packs that bind it there, and whether who collects is told."""
 
-    country: str | None
+    country: str
     packs: tuple[Pack, ...]
+    discloses: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,13 +132,24 @@ def _uses(situation: Situation, key: TextId) -> Iterator[tuple[Stage, _Place, bo
 def _places(situation: Situation) -> list[_Place]:
     portfolio = situation.portfolio
     chosen = installed(portfolio.packs)
-    found = [_Place(code, chosen) for code in situation.countries() or (None,)]
+    found = [
+        _Place(code, chosen, _discloses(portfolio, [code]))
+        for code in situation.countries() or ("",)
+    ]
     if BY_PLACE in portfolio.packs:
         for region in situation.regions:
             bound = binding(chosen, portfolio.packs, region).packs
             codes = [place.partition("-")[0] for place in region.split(BETWEEN)]
-            found += [_Place(code if code in countries() else None, bound) for code in codes]
+            told = _discloses(portfolio, codes)
+            found += [_Place(code, bound, told) for code in codes]
     return list(dict.fromkeys(found))
+
+
+def _discloses(portfolio: Portfolio, codes: Sequence[str]) -> bool:
+    """Whether any country where a person may be wants to be told who collects for others."""
+    third = portfolio.role is Role.THIRD_PARTY
+    known = [countries()[code] for code in codes if code in countries()]
+    return third and any(Role.THIRD_PARTY.value in one.discloses for one in known)
 
 
 def _rules_against(
@@ -156,7 +168,9 @@ def _rules_against(
     if text is None:
         return {}
     step = (stage.id, stage.grade.value)
-    said = said_of(text, channel, step, portfolio.role, Sender(country=place.country), first=first)
+    said = said_of(
+        text, channel, step, portfolio.role, Sender(country=place.country or None), first=first
+    )
     role = None if portfolio.role is None else portfolio.role.value
     way = Way(0, (), said, text.content_class, text.name)
     sources = {
@@ -184,8 +198,7 @@ def _profile(
 ) -> Profile | None:
     role = portfolio.role or Role.FIRST_PARTY
     kind = MessageClass.REMINDER if stage.grade is Grade.REMINDER else MessageClass.COLLECTION
-    country = texts.countries.get(place.country or "")
-    discloses = country is not None and role.value in country.discloses
-    setting = Setting(place.country if channel == "sms" else None, role, kind, first, discloses)
+    country = place.country if place.country in texts.countries and channel == "sms" else None
+    setting = Setting(country, role, kind, first, place.discloses and channel == "sms")
     assert stage.message is not None
     return profile(texts, stage.message, channel, key[0], portfolio.lender, setting)

@@ -11,7 +11,7 @@ from agent.clock import SystemClock
 from agent.domain.text_change import Signed
 from agent.domain.text_files import TextFile
 from agent.flows.text_listing import listed
-from agent.flows.text_saving import Outcome, save
+from agent.flows.text_saving import Changed, save
 from agent.store.keyring import Keyring
 from tests.conftest import TEST_MASTER_KEY
 from tests.entry.command import duly
@@ -76,7 +76,7 @@ async def test_a_running_worker_says_words_that_are_saved_meanwhile(
     file = TextFile("en/due-today.txt", b"Your instalment of {amount} is due today.")
     signed = Signed("ana", "ben", "shorter")
     done = await save(pool, "village", [file], signed, now=CLOCK.now())
-    assert isinstance(done, Outcome)
+    assert isinstance(done, Changed)
     assert not done.refused
     own = await words_of(pool)
     assert own != shipped

@@ -19,7 +19,7 @@ from agent.flows.portfolios import load_portfolios
 from agent.flows.registered_texts import Registered, missing, register
 from agent.flows.rules import BadRules
 from agent.flows.text_listing import ListedText, history, listed
-from agent.flows.text_saving import Outcome, Terms, examine, save, withdraw
+from agent.flows.text_saving import Changed, Terms, examine, save, withdraw
 from agent.flows.trail import Question, Trail, trail
 from agent.flows.unclear import Unclear
 from agent.store.keyring import Keyring
@@ -47,7 +47,7 @@ def town(pool: asyncpg.Pool, keyring: Keyring) -> World:
 
 async def saved(
     town: World, texts: Mapping[str, str | bytes], signed: Signed = SIGNED, **how: Any
-) -> Outcome | Unclear:
+) -> Changed | Unclear:
     files = [
         TextFile(f"{name}.txt", text if isinstance(text, bytes) else text.encode())
         for name, text in texts.items()
@@ -55,9 +55,9 @@ async def saved(
     return await save(town.pool, town.name, files, signed, now=town.clock.now(), **how)
 
 
-async def done(town: World, texts: Mapping[str, str | bytes], **how: Any) -> Outcome:
+async def done(town: World, texts: Mapping[str, str | bytes], **how: Any) -> Changed:
     found = await saved(town, texts, **how)
-    assert isinstance(found, Outcome)
+    assert isinstance(found, Changed)
     assert not found.refused, found.told
     return found
 
@@ -208,7 +208,7 @@ async def test_one_bad_text_refuses_all(
 ) -> None:
     await town.opens("L1", DUE)
     found = await saved(town, {"en/overdue-3": OWN, name: words})
-    assert isinstance(found, Outcome)
+    assert isinstance(found, Changed)
     assert found.refused
     assert told in [(one.file, one.line, one.rule) for one in found.told]
     assert all(one.fix for one in found.told)
@@ -242,19 +242,41 @@ async def test_an_unknown_portfolio_and_a_missing_reason_are_named(town: World) 
     assert isinstance(found, Unclear)
 
 
-async def test_a_language_that_would_be_incomplete_is_refused(town: World) -> None:
-    """What is missing is judged over all texts, the shipped ones included: one regional text may stand."""
+async def test_one_regional_text_may_stand_alone(town: World) -> None:
+    """What is missing is judged over all texts, the shipped ones included."""
     await town.opens("L1", DUE)
-    found = await saved(town, {"es-MX/overdue-1": "Su pago de {amount} sigue pendiente."})
-    assert isinstance(found, Outcome)
-    assert not found.refused, found.told
+    found = await done(town, {"es-MX/overdue-1": "Su pago de {amount} sigue pendiente."})
+    assert found.told == ()
+
+
+async def test_a_message_of_the_ladder_is_not_withdrawn_and_not_left_without_the_lender_s_language(
+    pool: asyncpg.Pool, keyring: Keyring
+) -> None:
+    """No text of it is shipped, so without the lender's own its notices could not leave."""
+    ladder = ladder_toml(stage_toml("day-1", 1, time(10), message="our-word"))
+    town = World(pool, keyring, VirtualClock(utc("2026-03-04T08:00")), ladder)
+    await town.opens("L1", DUE)
+    await pool.execute("update portfolio set locale = 'zh-CN'")
+    found = await saved(town, {"en/our-word": OWN})
+    assert isinstance(found, Changed)
+    assert found.refused
+    assert {(one.file, one.severity) for one in found.told} == {
+        ("zh-CN/our-word", "problem"), ("zh-TW/our-word", "warning"),
+        ("es/our-word", "warning"), ("id/our-word", "warning"),
+    }  # fmt: skip
+    await done(town, {"en/our-word": OWN, "zh-CN/our-word": "您有一笔{amount}的还款已到期。"})
+    found = await withdraw(pool, town.name, "our-word", (), SIGNED, now=town.clock.now())
+    assert isinstance(found, Changed)
+    assert found.refused
+    assert {one.file for one in found.told if one.severity == "problem"} >= {"en/our-word"}
+    assert len(await rows(town)) == 2
 
 
 async def test_a_link_may_lead_to_an_allowed_host_only(town: World) -> None:
     await town.opens("L1", DUE)
     words = {"en/overdue-1": "See https://lender.example/pay for {amount}."}
     found = await saved(town, words)
-    assert isinstance(found, Outcome)
+    assert isinstance(found, Changed)
     assert {one.rule for one in found.told} == {"link"}
     await done(town, words, terms=Terms(hosts=("lender.example",)))
     assert await town.value("select allowed_hosts from text_version") == ["lender.example"]
@@ -265,7 +287,7 @@ async def test_a_text_that_a_pack_would_keep_back_is_refused(town: World) -> Non
     await town.opens("L1", DUE)
     await lane_under(town, ("house", "house-holds"))
     found = await saved(town, {"en/overdue-1": "Pay NGN 500 of {amount}."})
-    assert isinstance(found, Outcome)
+    assert isinstance(found, Changed)
     assert [(one.rule, one.severity) for one in found.told] == [("conduct", "problem")]
     assert "POL-AMOUNT" in found.told[0].what
     assert found.refused
@@ -363,7 +385,7 @@ async def test_of_two_that_save_at_once_one_is_asked_to_look_again(town: World) 
         saving = [asyncio.create_task(saved(town, {"en/overdue-1": one})) for one in words]
         await until(lambda: blocked(town.pool, 2), 10, "both have been checked")
     both = await asyncio.gather(*saving)
-    assert sorted(type(one).__name__ for one in both) == ["Outcome", "Unclear"]
+    assert sorted(type(one).__name__ for one in both) == ["Changed", "Unclear"]
     assert len(await rows(town)) == 1
 
 
@@ -404,7 +426,7 @@ async def test_own_texts_are_examined_as_a_save_would_today(town: World) -> None
 # ---- withdrawing
 
 
-async def withdrawn(town: World, *locales: str, **how: Any) -> Outcome | Unclear:
+async def withdrawn(town: World, *locales: str, **how: Any) -> Changed | Unclear:
     now = town.clock.now()
     return await withdraw(town.pool, town.name, "overdue-1", locales, SIGNED, now=now, **how)
 
@@ -413,7 +435,7 @@ async def test_a_withdrawn_text_is_the_shipped_one_again(town: World) -> None:
     await owing(town)
     await done(town, {"en/overdue-1": OWN, "es/overdue-1": "Su pago de {amount} sigue pendiente."})
     found = await withdrawn(town, "en")
-    assert isinstance(found, Outcome)
+    assert isinstance(found, Changed)
     assert [(one.version, one.own) for one in found.written] == [(2, False)]
     await town.dispatch()
     assert "more time" not in town.heard[-1].body
@@ -421,7 +443,7 @@ async def test_a_withdrawn_text_is_the_shipped_one_again(town: World) -> None:
         (1, OWN), (2, None), (1, "Su pago de {amount} sigue pendiente."),
     ]  # fmt: skip
     assert isinstance(await withdrawn(town, "en"), Unclear)
-    assert isinstance(await withdrawn(town), Outcome)
+    assert isinstance(await withdrawn(town), Changed)
     assert await town.value("select texts from portfolio where name = 'town'") == ""
     assert isinstance(await withdrawn(town), Unclear)
 
