@@ -215,16 +215,20 @@ class Replay:
 
     async def _next(self, upcoming: datetime) -> datetime | None:
         """The next instant at which something can happen; None when nothing can any more."""
-        due = self._due
-        if self._taken_to == len(self._history.reads) and not any(due):
+        due, midnight = self._due, _next_midnight(self.clock.now()) if self._held else None
+        clock_time: datetime | None = upcoming
+        if self._taken_to == len(self._history.reads) and (self._held or not any(due)):
             async with self._pool.acquire() as conn:
                 last = await fetch_value(conn, "last_anchor")
             if not self._can_come(last, upcoming):
-                return None
+                if not any(due):
+                    return None
+                # a hold may end in many years: until then nothing comes to anybody but a bucket
+                midnight, clock_time = None, upcoming if due.bucket else None
         # a bucket is told with the midnight at which it began, whenever that is noticed
         told = (
-            due.notice, due.look, due.hold_end, self.network.next_receipt_at(), upcoming,
-            self._next_event(), _next_midnight(self.clock.now()) if self._held else None,
+            due.notice, due.look, due.hold_end, self.network.next_receipt_at(), clock_time,
+            self._next_event(), midnight,
         )  # fmt: skip
         return max(min(at for at in told if at is not None), self.clock.now())
 

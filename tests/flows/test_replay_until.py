@@ -186,3 +186,16 @@ def test_an_instant_without_offset_is_utc() -> None:
     assert _until("2024-02-02T10:00") == datetime(2024, 2, 2, 10, tzinfo=UTC)
     assert _until("2024-02-02T10:00:00+01:00") == datetime(2024, 2, 2, 9, tzinfo=UTC)
     assert _until(None) is None
+
+
+def test_a_hold_of_many_years_is_not_lived_day_by_day(
+    stores: SessionStores, tmp_path: Path
+) -> None:
+    held = event(
+        "borrower.flagged", "ann", "2024-01-20", flag="dispute", until="2099-01-01T00:00:00+00:00"
+    )
+    history = in_time(*read_lines(lines([opened("L"), held])))
+    run = _play(stores, history, tmp_path)
+    assert run.violated == {}
+    assert run.messages == []
+    assert {one["rules"][0] for one in run.decisions} == {"hold:dispute"}
