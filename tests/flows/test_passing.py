@@ -82,10 +82,13 @@ async def test_a_hold_ends_by_itself_and_its_loans_count_anew(town: World) -> No
     assert await town.rows("select lifted_at, lifted_rev from hold") == [(end, rev + 1)]
     assert await lift_holds(town.pool, town.clock.now()) == 0
     await town.plan()
-    # overdue-1 was missed under the hold: it comes the next morning
-    assert await town.rows("select stage, due_at from notice") == [
+    # overdue-1 was missed under the hold: it comes the next morning; what came before it is called off
+    assert await town.rows("select stage, due_at from notice where state = 'waiting'") == [
         ("overdue-1", town.at(date(2026, 3, 7), "10:00"))
     ]
+    over = ["due-in-3-days", "due-tomorrow", "due-today"]
+    off = "cancelled: hold:hardship"
+    assert await town.notices() == {"overdue-1": "waiting"} | dict.fromkeys(over, off)
 
 
 async def test_the_longest_of_several_holds_counts(town: World) -> None:
@@ -109,7 +112,11 @@ async def test_a_hold_on_a_person_covers_loans_that_come_later(town: World) -> N
     await town.opens("L2", date(2026, 3, 10), person="ann")
     assert await town.value("select held_until from loan where ref = 'L2'") == end
     await town.live_to(date(2026, 3, 19), "12:00")
-    assert (await town.notices(), town.heard) == ({}, ())
+    assert town.heard == ()
+    assert set((await town.notices()).values()) == {"cancelled: hold:hardship"}
+    assert {loan for (loan,) in await town.rows("select distinct loan_id from notice")} == {
+        loan for (loan,) in await town.rows("select id from loan")
+    }
 
 
 async def test_a_notice_under_a_hold_goes_out_when_it_ends(town: World) -> None:
