@@ -60,6 +60,9 @@ def judge(
     messages = {message for _, message in changed}
     wanted = []
     for one in lint(after, around, ladder, rules):
+        if one.rule in _LACKING and (one.locale, one.message) in after:
+            # it is there and cannot be read, which is told where that is
+            continue
         mine = (one.locale, one.message) in changed or one not in known
         lacking = one.rule in _LACKING and one.message in messages
         mild = one.rule == SIGNATURE or (not mine and not _is_own(one.locale, rules))

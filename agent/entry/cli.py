@@ -79,7 +79,7 @@ def _end(_signal: int, _frame: FrameType | None) -> None:
 
 def _explain(problem: Exception) -> int:
     """One line a person can act on; the exit code."""
-    from asyncpg import UndefinedTableError
+    from asyncpg import UndefinedColumnError, UndefinedTableError
 
     from agent.adapters.embedded_process import StoreFailed
     from agent.config import BadSettings
@@ -92,6 +92,11 @@ def _explain(problem: Exception) -> int:
         return BAD_USE
     if isinstance(problem, UndefinedTableError):
         typer.echo("duly: that database has no schema yet; run `duly migrate`", err=True)
+        return BAD_USE
+    if isinstance(problem, UndefinedColumnError):
+        typer.echo(
+            "duly: that database's schema is of another release; run `duly migrate`", err=True
+        )
         return BAD_USE
     kind = type(problem).__qualname__
     typer.echo(f"duly: {kind}: {problem}", err=True)

@@ -86,6 +86,21 @@ def test_migrate_brings_the_schema_up_once(empty_database_url: str) -> None:
     assert duly("migrate", "--check", **settings).code == 0
 
 
+async def test_a_schema_of_another_release_is_2_and_says_what_to_do(
+    pool: Any, database_url: str
+) -> None:
+    async with pool.acquire() as conn:
+        await conn.execute("alter table portfolio rename column country to country_then")
+    try:
+        answer = duly("portfolio", DULY_DATABASE_URL=database_url)
+    finally:
+        async with pool.acquire() as conn:
+            await conn.execute("alter table portfolio rename column country_then to country")
+    assert (answer.code, answer.err) == (
+        2, "duly: that database's schema is of another release; run `duly migrate`\n",
+    )  # fmt: skip
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 async def test_an_interrupted_command_ends_quietly(
     number: signal.Signals, code: int, pool: Any, database_url: str

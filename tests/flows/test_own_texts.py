@@ -212,6 +212,8 @@ async def test_one_bad_text_refuses_all(
     assert found.refused
     assert told in [(one.file, one.line, one.rule) for one in found.told]
     assert all(one.fix for one in found.told)
+    # what is there and cannot be read is not called missing besides
+    assert not {"missing", "fit"} & {one.rule for one in found.told if one.file == told[0]}
     assert await rows(town) == []
 
 
