@@ -15,7 +15,7 @@ from agent.entry.template_register import register as register_text
 from agent.entry.template_save import save, withdraw
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from rich.console import Console
 
@@ -87,21 +87,33 @@ def lint(
             raise Refused("a folder for a portfolio is checked by `duly template save … --dry-run`")
         lint_own(portfolio, as_json=as_json)
         return
-    from agent.domain.text_lint import LONGEST, Rules, costs
-    from agent.domain.text_lint import lint as find
-    from agent.flows.rules import shorteners, texts, word_lists
+    rules = _rules(country, allow_link, lender, locale or (_COMPLETE if folder is None else ()))
+    _lint(folder, _ladder(schedule), rules, as_json=as_json)
 
-    raw = _texts_of(folder)
-    countries = tuple(known_country(code) for code in country or ())
-    rules = Rules(
+
+def _rules(
+    country: list[str] | None, hosts: list[str] | None, lender: str, locales: "Iterable[str]"
+) -> "Rules":
+    """What texts are held to."""
+    from agent.domain.text_lint import LONGEST, Rules
+    from agent.flows.rules import shorteners, word_lists
+
+    return Rules(
         word_lists(),
         shorteners(),
-        frozenset(map(allowed_host, allow_link or ())),
-        countries,
+        frozenset(map(allowed_host, hosts or ())),
+        tuple(known_country(code) for code in country or ()),
         LONGEST._replace(lender=lender),
-        frozenset(locale or (_COMPLETE if folder is None else ())),
+        frozenset(locales),
     )
-    ladder = _ladder(schedule)
+
+
+def _lint(folder: Path | None, ladder: "Ladder", rules: "Rules", *, as_json: bool) -> None:
+    from agent.domain.text_lint import costs
+    from agent.domain.text_lint import lint as find
+    from agent.flows.rules import texts
+
+    raw = _texts_of(folder)
     found = find(raw, texts(), ladder, rules)
     found += _of_routes(raw, ladder, rules)
     document = _findings(found, len(raw))

@@ -99,9 +99,7 @@ async def save(
     dry_run: bool = False,
 ) -> Changed | Unclear:
     """Take a folder of texts over, all of them or none; a text that says what it said is left alone."""
-    if (lacking := unsigned(signed)) is not None:
-        return Unclear(*lacking)
-    found = await _situation(pool, name, now)
+    found = await _situation(pool, name, signed, now)
     if isinstance(found, Unclear):
         return found
     folder = read_folder(files, known_texts(found.portfolio.ladder))
@@ -124,9 +122,7 @@ async def withdraw(
     dry_run: bool = False,
 ) -> Changed | Unclear:
     """Return to the shipped text of a message, in these locales or in all in which it is the lender's own."""
-    if (lacking := unsigned(signed)) is not None:
-        return Unclear(*lacking)
-    found = await _situation(pool, name, now)
+    found = await _situation(pool, name, signed, now)
     if isinstance(found, Unclear):
         return found
     own = [locale for locale, known in stored.sources(found.own) if known == message]
@@ -140,8 +136,11 @@ async def withdraw(
 
 
 async def _situation(
-    pool: "asyncpg.Pool[asyncpg.Record]", name: str, now: datetime
+    pool: "asyncpg.Pool[asyncpg.Record]", name: str, signed: Signed, now: datetime
 ) -> Situation | Unclear:
+    """What a change that is signed as it must be finds."""
+    if (lacking := unsigned(signed)) is not None:
+        return Unclear(*lacking)
     async with pool.acquire() as conn:
         known = await load_portfolios(conn, now)
         if name not in known:
